@@ -1,0 +1,16 @@
+//! Vestibule: an edge reverse proxy that knows which tenant a request belongs to.
+
+// 0 words
+pub mod model;
+// 1 ground
+pub mod clock;
+pub mod config;
+pub mod metrics;
+pub mod runtime;
+pub mod seal;
+pub mod shutdown;
+// 2 edges
+// 3 mechanisms
+// 4 decision
+// 5 callers
+// 6 wiring

@@ -1,0 +1,23 @@
+//! Words: values that are always valid. No I/O, no async, no clock.
+
+pub mod certificate;
+pub mod domain;
+pub mod hostname;
+pub mod identity;
+pub mod limits;
+pub mod problem;
+pub mod refusal;
+pub mod route;
+pub mod secret;
+pub mod signing_key;
+pub mod tenant;
+
+pub use domain::{DomainPattern, DomainState};
+pub use hostname::{Authority, AuthorityError, Hostname, HostnameError};
+pub use limits::{LimitOverrides, Limits};
+pub use problem::{PROBLEM_JSON, Problem};
+pub use refusal::{Code, Fault, Refusal};
+pub use route::{LookupKey, Match, Route, Source, Sources};
+pub use secret::Secret;
+pub use signing_key::{KeyState, SigningKeyRecord};
+pub use tenant::{Isolation, Placement, Slug, SlugError, Tenant, TenantId, TenantState};

@@ -1,0 +1,150 @@
+//! Custom domains: the names customers bring, and where each stands.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Hostname, HostnameError};
+
+/// What a custom domain row or a certificate names: one host, or every host one label below a parent.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum DomainPattern {
+    /// `app.example.com`
+    Exact(Hostname),
+    /// `*.example.com`; the value is `example.com`.
+    Wildcard(Hostname),
+}
+
+impl DomainPattern {
+    /// Reads `name` or `*.name`.
+    pub fn parse(text: &str) -> Result<Self, HostnameError> {
+        match text.strip_prefix("*.") {
+            Some(parent) => Hostname::parse(parent).map(Self::Wildcard),
+            None => Hostname::parse(text).map(Self::Exact),
+        }
+    }
+
+    /// Reads what a person typed: as [`Self::parse`], and names in other scripts become A-labels (UTS 46, strict; RFC 5891), which
+    /// is the only form on the wire. `xn--` labels that do not decode, or not to what they must, are refused.
+    pub fn parse_typed(text: &str) -> Result<Self, HostnameError> {
+        let (star, name) = match text.strip_prefix("*.") {
+            Some(name) => ("*.", name),
+            None => ("", text),
+        };
+        let plain = name.is_ascii() && !name.to_ascii_lowercase().contains("xn--");
+        if plain {
+            return Self::parse(text);
+        }
+        let dotless = name.strip_suffix('.').unwrap_or(name);
+        let ascii = idna::domain_to_ascii_strict(dotless).map_err(|_| HostnameError::Unicode)?;
+        Self::parse(&format!("{star}{ascii}"))
+    }
+
+    /// Whether `hostname` is this name, or lies exactly one label below a wildcard's parent.
+    pub fn matches(&self, hostname: &Hostname) -> bool {
+        match self {
+            Self::Exact(name) => name == hostname,
+            Self::Wildcard(parent) => hostname.parent() == Some(parent.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for DomainPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => name.fmt(f),
+            Self::Wildcard(parent) => write!(f, "*.{parent}"),
+        }
+    }
+}
+
+/// Where a custom domain stands in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DomainState {
+    /// Claimed; proof not seen yet.
+    Pending,
+    /// Proof seen; certificate not in place yet.
+    Verified,
+    /// Routed.
+    Active,
+    /// Routed, but proof and pointing are gone or the certificate cannot be renewed.
+    Degraded,
+    /// No longer routed; fresh proof brings it back.
+    Lapsed,
+    /// Gone; the row is its tombstone.
+    Removed,
+}
+
+impl DomainState {
+    /// Every state, in the order of a domain's life.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Verified,
+        Self::Active,
+        Self::Degraded,
+        Self::Lapsed,
+        Self::Removed,
+    ];
+
+    /// The state's name in the store, the CLI and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Verified => "verified",
+            Self::Active => "active",
+            Self::Degraded => "degraded",
+            Self::Lapsed => "lapsed",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// The state called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// Whether requests for the name reach its tenant.
+    pub fn is_routed(self) -> bool {
+        matches!(self, Self::Active | Self::Degraded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c8_typed_names_become_a_labels_or_are_refused() {
+        let typed =
+            |text: &str| DomainPattern::parse_typed(text).map(|pattern| pattern.to_string());
+        assert_eq!(typed("App.Example.com."), Ok("app.example.com".into()));
+        assert_eq!(typed("bücher.example"), Ok("xn--bcher-kva.example".into()));
+        assert_eq!(
+            typed("*.BÜCHER.example"),
+            Ok("*.xn--bcher-kva.example".into())
+        );
+        assert_eq!(
+            typed("xn--bcher-kva.example"),
+            Ok("xn--bcher-kva.example".into())
+        );
+        // A look-alike in another script is another name.
+        assert_ne!(typed("аpple.example"), typed("apple.example"));
+        for bad in [
+            "xn--example-.example",
+            "xn--a.example",
+            "*.*.example",
+            "127.0.0.1",
+        ] {
+            assert!(typed(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn c21_a_wildcard_matches_one_label_only() {
+        let wildcard = DomainPattern::parse("*.acme.app").unwrap();
+        let matches = |name: &str| wildcard.matches(&Hostname::parse(name).unwrap());
+        assert!(matches("x.acme.app"));
+        assert!(!matches("a.b.acme.app") && !matches("acme.app") && !matches("xacme.app"));
+    }
+}
