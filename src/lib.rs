@@ -10,6 +10,9 @@ pub mod runtime;
 pub mod seal;
 pub mod shutdown;
 // 2 edges
+pub mod dns;
+pub mod jwks;
+pub mod store;
 // 3 mechanisms
 // 4 decision
 // 5 callers

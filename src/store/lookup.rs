@@ -1,0 +1,127 @@
+//! What the resolver asks: one row by name, all names, what changed.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use crate::model::{LookupKey, Route, Tenant};
+
+use super::changes::{cursor, domain_key, no_feed};
+use super::tenant_rows::{self as tenants, tenant_columns};
+use super::{BULK, Changes, Cursor, Looked, Names, READ, RouteSource, Store, StoreError};
+
+/// The columns of a look-up: the tenant's, and the feed position of the same statement, so of the same moment.
+macro_rules! look_up {
+    ($joins:literal) => {
+        concat!(
+            "select f.epoch as epoch, coalesce((select max(position) from changes), f.pruned_to) as position, ",
+            tenant_columns!(),
+            " from feed f ",
+            $joins
+        )
+    };
+}
+
+const BY_SLUG: &str =
+    look_up!("left join slugs s on s.slug = $1 left join tenants t on t.id = s.tenant");
+/// A removed tenant's domains stop at once; its slugs and its id go on leading to it, so that visitors are told.
+const BY_DOMAIN: &str = look_up!(
+    "left join domains d on d.pattern = $1 and d.state in ('active', 'degraded') \
+     left join tenants t on t.id = d.tenant and t.state <> 'removed'"
+);
+const BY_ID: &str = look_up!("left join tenants t on t.id = $1");
+
+impl RouteSource for Store {
+    fn lookup<'a>(&'a self, key: &'a LookupKey) -> BoxFuture<'a, Result<Looked, StoreError>> {
+        // Apart in the series: what visitors ask by name, and what is asked of tenants that are being served.
+        let query = match key {
+            LookupKey::Id(_) => "lookup_id",
+            _ => "lookup",
+        };
+        self.timed(query, READ, self.look_up(key)).boxed()
+    }
+
+    fn names(&self) -> BoxFuture<'_, Result<Names, StoreError>> {
+        self.timed("names", BULK, self.all_names()).boxed()
+    }
+
+    fn changes_after(&self, cursor: Cursor) -> BoxFuture<'_, Result<Changes, StoreError>> {
+        self.after(cursor).boxed()
+    }
+}
+
+impl Store {
+    async fn look_up(&self, key: &LookupKey) -> Result<Looked, StoreError> {
+        let mut session = self.inner.reading().await?;
+        let row = match key {
+            LookupKey::Slug(slug) => session.row(BY_SLUG, &[slug.as_str().into()]).await?,
+            LookupKey::Domain(name) => session.row(BY_DOMAIN, &[name.as_str().into()]).await?,
+            LookupKey::Wildcard(parent) => {
+                let pattern = format!("*.{parent}");
+                session.row(BY_DOMAIN, &[(&pattern).into()]).await?
+            }
+            LookupKey::Id(id) => session.row(BY_ID, &[id.0.into()]).await?,
+        };
+        let row = row.ok_or_else(no_feed)?;
+        let route = match row.get::<Option<Uuid>>("id")? {
+            Some(_) => Some(route(tenants::read(&row)?)),
+            None => None,
+        };
+        Ok(Looked {
+            at: cursor(&row)?,
+            route,
+        })
+    }
+
+    /// Read within one snapshot and row by row: a million names are then some 60 MB, once.
+    async fn all_names(&self) -> Result<Names, StoreError> {
+        let mut session = self.inner.snapshot().await?;
+        session.unhurried().await?;
+        let head = session
+            .row(
+                "select epoch, coalesce((select max(position) from changes), pruned_to) as position, \
+                 (select count(*) from slugs) + (select count(*) from domains) as many from feed",
+                &[],
+            )
+            .await?
+            .ok_or_else(no_feed)?;
+        let many = usize::try_from(head.get::<i64>("many")?).unwrap_or(0);
+        let mut names = Vec::with_capacity(many);
+        session
+            .each("select slug from slugs", |row| {
+                names.push(LookupKey::Slug(tenants::slug(row.get("slug")?)?));
+                Ok(())
+            })
+            .await?;
+        session
+            .each(
+                "select pattern from domains where state in ('active', 'degraded')",
+                |row| {
+                    names.push(domain_key(super::domains::pattern(row.get("pattern")?)?));
+                    Ok(())
+                },
+            )
+            .await?;
+        Ok(Names {
+            at: cursor(&head)?,
+            names,
+        })
+    }
+}
+
+/// The part of a tenant that the request path needs.
+fn route(tenant: Tenant) -> Route {
+    Route {
+        tenant: tenant.id,
+        slug: tenant.slug,
+        state: tenant.state,
+        progress: tenant.progress,
+        removed_at: tenant.removed_at,
+        plan: tenant.plan.map(Into::into),
+        upstream: tenant.upstream.map(Into::into),
+        limits: tenant.limits,
+        placement: tenant.placement,
+        meta: (!tenant.meta.is_empty()).then(|| tenants::compact(&tenant.meta).into()),
+        version: tenant.version,
+    }
+}

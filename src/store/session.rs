@@ -1,0 +1,329 @@
+//! One set of statements for two engines: connections and transactions that are either SQLite's or PostgreSQL's.
+//! All statements here are written once, with `$1` placeholders, which both understand.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sqlx::pool::PoolConnection;
+use sqlx::{
+    AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, SqlStr, Sqlite, SqliteConnection,
+    Transaction,
+};
+
+use crate::clock::Timestamp;
+
+use super::values::{Arg, NUMBERED, PLAIN, Row, placeholders};
+use super::{Changed, Inner, Pools, Store, StoreError, changes};
+
+/// A connection, or a transaction that is rolled back unless it is committed.
+pub(super) enum Session {
+    Sqlite(PoolConnection<Sqlite>),
+    SqliteTransaction(Transaction<'static, Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+    PostgresTransaction(Transaction<'static, Postgres>),
+}
+
+/// A transaction that changes something. It ends in [`Writing::finish`], which puts the change into the feed as the last
+/// statement, or in [`Writing::finish_unannounced`] where no answer of the data plane depends on what was written.
+pub(super) struct Writing {
+    session: Session,
+    store: Store,
+}
+
+enum Connection<'s> {
+    Sqlite(&'s mut SqliteConnection),
+    Postgres(&'s mut PgConnection),
+}
+
+/// Makes a query of a statement and its arguments, for the engine that the place of use infers.
+macro_rules! query {
+    ($sql:expr, $args:expr) => {{
+        let mut query = sqlx::query($sql);
+        for arg in $args {
+            query = match arg {
+                Arg::Int(value) => query.bind(*value),
+                Arg::Text(value) => query.bind(*value),
+                Arg::Uuid(value) => query.bind(*value),
+                Arg::Bytes(value) => query.bind(*value),
+            };
+        }
+        query
+    }};
+}
+
+impl Session {
+    /// Runs a statement; how many rows it touched.
+    pub(super) async fn run(
+        &mut self,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> Result<u64, StoreError> {
+        self.run_sql(sql.into_sql_str(), args).await
+    }
+
+    /// Inserts `rows`, each as long as the list of columns in `head`, in as few statements as the engines' bounds on arguments
+    /// allow. `head` is `insert into … (…) values`.
+    pub(super) async fn insert_many(
+        &mut self,
+        head: &'static str,
+        rows: &[Vec<Arg<'_>>],
+    ) -> Result<(), StoreError> {
+        /// Arguments of one statement: SQLite takes 32,766, PostgreSQL 65,535; more than this gains nothing.
+        const ARGUMENTS: usize = 8_000;
+        let mark = self.either(PLAIN, NUMBERED);
+        let Some(width) = rows.first().map(Vec::len) else {
+            return Ok(());
+        };
+        for chunk in rows.chunks((ARGUMENTS / width).max(1)) {
+            let sql = format!("{head} {}", placeholders(mark, width, chunk.len()));
+            let args: Vec<Arg<'_>> = chunk.iter().flatten().cloned().collect();
+            self.run_sql(AssertSqlSafe(sql).into_sql_str(), &args)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The rows whose `column` is one of `values`. `head` is `select … from … where column in`.
+    pub(super) async fn rows_with(
+        &mut self,
+        head: &'static str,
+        values: &[Arg<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let mark = self.either(PLAIN, NUMBERED);
+        let mut found = Vec::new();
+        for chunk in values.chunks(2_000) {
+            let sql = format!("{head} {}", placeholders(mark, chunk.len(), 1));
+            found.extend(
+                self.rows_sql(AssertSqlSafe(sql).into_sql_str(), chunk)
+                    .await?,
+            );
+        }
+        Ok(found)
+    }
+
+    async fn run_sql(&mut self, sql: SqlStr, args: &[Arg<'_>]) -> Result<u64, StoreError> {
+        Ok(match self.connection() {
+            Connection::Sqlite(c) => query!(sql, args).execute(c).await?.rows_affected(),
+            Connection::Postgres(c) => query!(sql, args).execute(c).await?.rows_affected(),
+        })
+    }
+
+    async fn rows_sql(&mut self, sql: SqlStr, args: &[Arg<'_>]) -> Result<Vec<Row>, StoreError> {
+        Ok(match self.connection() {
+            Connection::Sqlite(c) => {
+                let rows = query!(sql, args).fetch_all(c).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+            Connection::Postgres(c) => {
+                let rows = query!(sql, args).fetch_all(c).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// All rows of an answer.
+    pub(super) async fn rows(
+        &mut self,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.rows_sql(sql.into_sql_str(), args).await
+    }
+
+    /// The only row of an answer, if there is one.
+    pub(super) async fn row(
+        &mut self,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(match self.connection() {
+            Connection::Sqlite(c) => query!(sql, args).fetch_optional(c).await?.map(Row::Sqlite),
+            Connection::Postgres(c) => query!(sql, args)
+                .fetch_optional(c)
+                .await?
+                .map(Row::Postgres),
+        })
+    }
+
+    /// Hands the rows of an answer to `each` as they come, so that they are never in memory together.
+    pub(super) async fn each(
+        &mut self,
+        sql: &'static str,
+        mut each: impl FnMut(&Row) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        match self.connection() {
+            Connection::Sqlite(c) => {
+                let mut rows = sqlx::query(sql).fetch(c);
+                while let Some(row) = rows.try_next().await? {
+                    each(&Row::Sqlite(row))?;
+                }
+            }
+            Connection::Postgres(c) => {
+                let mut rows = sqlx::query(sql).fetch(c);
+                while let Some(row) = rows.try_next().await? {
+                    each(&Row::Postgres(row))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a script of several statements, without arguments.
+    pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        match self.connection() {
+            Connection::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop)?,
+            Connection::Postgres(c) => sqlx::raw_sql(sql).execute(c).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// Whichever of the two is meant for the engine at hand.
+    pub(super) fn either<T>(&self, sqlite: T, postgres: T) -> T {
+        match self {
+            Self::Sqlite(_) | Self::SqliteTransaction(_) => sqlite,
+            Self::Postgres(_) | Self::PostgresTransaction(_) => postgres,
+        }
+    }
+
+    /// Waits, in a transaction, for whoever else holds `lock`, and keeps it until the end. On SQLite a writing transaction is
+    /// alone anyway.
+    pub(super) async fn lock(&mut self, lock: i64) -> Result<(), StoreError> {
+        if self.either(false, true) {
+            self.run("select pg_advisory_xact_lock($1)", &[lock.into()])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Lifts the server's bound on one statement's time for the rest of this transaction.
+    pub(super) async fn unhurried(&mut self) -> Result<(), StoreError> {
+        if self.either(false, true) {
+            self.run("set local statement_timeout = 0", &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives `role` what a node needs, on PostgreSQL. The role's name is quoted by the server.
+    pub(super) async fn grant(&mut self, role: &str) -> Result<(), StoreError> {
+        let statements = self
+            .rows(
+                "select format(g, $1::text) as statement from (values (1, 'grant usage on schema public to %I'), \
+                 (2, 'grant select, insert, update, delete on all tables in schema public to %I')) as v(n, g) order by n",
+                &[role.into()],
+            )
+            .await?;
+        for row in &statements {
+            let statement: String = row.get("statement")?;
+            self.run_sql(AssertSqlSafe(statement).into_sql_str(), &[])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a transaction for good; nothing outside of one.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::SqliteTransaction(transaction) => transaction.commit().await?,
+            Self::PostgresTransaction(transaction) => transaction.commit().await?,
+            Self::Sqlite(_) | Self::Postgres(_) => {}
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self) -> Connection<'_> {
+        match self {
+            Self::Sqlite(connection) => Connection::Sqlite(connection),
+            Self::SqliteTransaction(transaction) => Connection::Sqlite(transaction),
+            Self::Postgres(connection) => Connection::Postgres(connection),
+            Self::PostgresTransaction(transaction) => Connection::Postgres(transaction),
+        }
+    }
+}
+
+impl Inner {
+    /// A connection for one reading statement.
+    pub(super) async fn reading(&self) -> Result<Session, StoreError> {
+        Ok(match &self.pools {
+            Pools::Sqlite { read, .. } => Session::Sqlite(read.acquire().await?),
+            // A transaction pooler may give the parts of one statement's protocol to different servers outside of one.
+            Pools::Postgres { pool, pooler: true } => {
+                Session::PostgresTransaction(pool.begin().await?)
+            }
+            Pools::Postgres { pool, .. } => Session::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// A transaction whose statements all see the same state.
+    pub(super) async fn snapshot(&self) -> Result<Session, StoreError> {
+        Ok(match &self.pools {
+            Pools::Sqlite { read, .. } => Session::SqliteTransaction(read.begin().await?),
+            Pools::Postgres { pool, .. } => Session::PostgresTransaction(
+                pool.begin_with("begin isolation level repeatable read read only")
+                    .await?,
+            ),
+        })
+    }
+
+    /// A transaction that may write. On SQLite it has the write lock from its start, so that it never finds it lost half-way.
+    pub(super) async fn exclusive(&self) -> Result<Session, StoreError> {
+        Ok(match &self.pools {
+            Pools::Sqlite { write, .. } => {
+                Session::SqliteTransaction(write.begin_with("begin immediate").await?)
+            }
+            Pools::Postgres { pool, .. } => Session::PostgresTransaction(pool.begin().await?),
+        })
+    }
+}
+
+impl Store {
+    /// Begins a change.
+    pub(super) async fn writing(&self) -> Result<Writing, StoreError> {
+        let session = self.inner.exclusive().await?;
+        Ok(Writing {
+            session,
+            store: self.clone(),
+        })
+    }
+}
+
+impl Writing {
+    /// Puts `changed` into the feed, commits, and wakes who waits in this process.
+    pub(super) async fn finish(mut self, changed: &Changed) -> Result<(), StoreError> {
+        changes::append(&mut self.session, changed, self.store.inner.clock.now()).await?;
+        self.session.commit().await?;
+        self.store
+            .inner
+            .written
+            .send_modify(|count| *count = count.wrapping_add(1));
+        Ok(())
+    }
+
+    /// The time of this change.
+    pub(super) fn now(&self) -> Timestamp {
+        self.store.inner.clock.now()
+    }
+
+    /// Who makes this change.
+    pub(super) fn actor(&self) -> Arc<str> {
+        Arc::clone(&self.store.actor)
+    }
+
+    /// Commits what no answer of the data plane depends on.
+    pub(super) async fn finish_unannounced(self) -> Result<(), StoreError> {
+        self.session.commit().await
+    }
+}
+
+impl Deref for Writing {
+    type Target = Session;
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl DerefMut for Writing {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}

@@ -1,0 +1,191 @@
+//! Signing keys, their private halves sealed; and the first start, which makes the sealing key and the first signing key.
+
+use std::path::Path;
+
+use crate::model::SigningKeyRecord;
+use crate::seal::Sealer;
+
+use super::session::{Session, Writing};
+use super::values::Row;
+use super::{BULK, Changed, READ, Store, StoreError, WRITE, migrations};
+
+/// PostgreSQL's advisory lock for changes of signing keys. ("vestibul", the last letter 2.)
+const KEYS_LOCK: i64 = 0x7665_7374_6962_7502;
+
+impl Store {
+    /// Every signing key, oldest first, retired ones too.
+    pub async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
+        let work = async { all(&mut self.inner.reading().await?).await };
+        self.timed("signing_keys", READ, work).await
+    }
+
+    /// Adds a key.
+    pub async fn insert_signing_key(&self, key: &SigningKeyRecord) -> Result<(), StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            insert(&mut tx, key).await?;
+            tx.audit("key.insert", &key.kid, "").await?;
+            tx.finish(&Changed::SigningKeys).await
+        };
+        self.timed("signing_key_insert", WRITE, work).await
+    }
+
+    /// Changes the keys by a plan: `plan` is given all of them, nobody else can change them meanwhile, and what it leaves is written
+    /// (added, changed and missing ones alike). An error of the plan changes nothing. `action` is for the audit, as in `key.rotate`.
+    pub async fn update_signing_keys<T, E>(
+        &self,
+        action: &'static str,
+        plan: impl FnOnce(&mut Vec<SigningKeyRecord>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        let begin = async {
+            let mut tx = self.writing().await?;
+            tx.lock(KEYS_LOCK).await?;
+            let keys = all(&mut tx).await?;
+            Ok((tx, keys))
+        };
+        let (tx, before) = self.timed("signing_keys_locked", WRITE, begin).await?;
+        let mut after = before.clone();
+        let answer = plan(&mut after)?;
+        let write = write_difference(tx, action, &before, &after);
+        self.timed("signing_keys_update", WRITE, write).await?;
+        Ok(answer)
+    }
+
+    /// Seals everything that is sealed anew, in one transaction: `reseal` is given all keys and returns them with their private
+    /// halves sealed otherwise. Returns how many there were. An error changes nothing.
+    pub async fn reseal<E>(
+        &self,
+        reseal: impl FnOnce(&[SigningKeyRecord]) -> Result<Vec<SigningKeyRecord>, E>,
+    ) -> Result<usize, E>
+    where
+        E: From<StoreError>,
+    {
+        self.update_signing_keys("key.reseal", |keys| {
+            *keys = reseal(keys)?;
+            Ok(keys.len())
+        })
+        .await
+    }
+
+    /// Opens what is sealed: the key in `secret_key_file`, which is made only where the store holds nothing sealed, and the first
+    /// signing key by `make_key` where there is none. Under the migration lock: of several processes that start at once, one makes
+    /// both and all end with the same. Refused where the store holds sealed secrets that the file does not open.
+    pub async fn first_run<E>(
+        &self,
+        secret_key_file: &Path,
+        make_key: impl FnOnce(&Sealer) -> Result<SigningKeyRecord, E>,
+    ) -> Result<Sealer, StoreError>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let work = async {
+            let mut tx = self.writing().await?;
+            tx.unhurried().await?;
+            tx.lock(migrations::LOCK).await?;
+            tx.lock(KEYS_LOCK).await?;
+            let keys = all(&mut tx).await?;
+            let path = secret_key_file.to_path_buf();
+            let sealer = match (Sealer::open(&path)?, keys.is_empty()) {
+                (Some(sealer), _) => sealer,
+                (None, true) => Sealer::create(&path)?,
+                (None, false) => return Err(StoreError::SealingKeyMissing { path }),
+            };
+            if keys
+                .iter()
+                .any(|key| !sealer.sealed(&key.sealed_private_key))
+            {
+                return Err(StoreError::SealingKeyWrong { path });
+            }
+            if keys.is_empty() {
+                let key = make_key(&sealer).map_err(|error| StoreError::FirstKey(error.into()))?;
+                insert(&mut tx, &key).await?;
+                tx.audit("key.first", &key.kid, "").await?;
+                tx.finish(&Changed::SigningKeys).await?;
+            }
+            Ok(sealer)
+        };
+        self.timed("first_run", BULK, work).await
+    }
+}
+
+async fn write_difference(
+    mut tx: Writing,
+    action: &'static str,
+    before: &[SigningKeyRecord],
+    after: &[SigningKeyRecord],
+) -> Result<(), StoreError> {
+    let gone = |key: &&SigningKeyRecord| !after.iter().any(|other| other.kid == key.kid);
+    let other: Vec<_> = after.iter().filter(|key| !before.contains(key)).collect();
+    let gone: Vec<_> = before.iter().filter(gone).collect();
+    if other.is_empty() && gone.is_empty() {
+        return Ok(());
+    }
+    for key in &gone {
+        tx.run(
+            "delete from signing_keys where kid = $1",
+            &[(&key.kid).into()],
+        )
+        .await?;
+    }
+    for key in &other {
+        tx.run(
+            "delete from signing_keys where kid = $1",
+            &[(&key.kid).into()],
+        )
+        .await?;
+        insert(&mut tx, key).await?;
+    }
+    let kids: Vec<_> = other
+        .iter()
+        .chain(&gone)
+        .map(|key| key.kid.as_str())
+        .collect();
+    tx.audit(action, &kids.join(" "), "").await?;
+    tx.finish(&Changed::SigningKeys).await
+}
+
+async fn insert(tx: &mut Writing, key: &SigningKeyRecord) -> Result<(), StoreError> {
+    let inserted = tx
+        .run(
+            "insert into signing_keys (kid, public_key, sealed_private_key, created_at, active_from, retired_at) \
+             values ($1, $2, $3, $4, $5, $6)",
+            &[
+                (&key.kid).into(),
+                key.public_key.as_slice().into(),
+                key.sealed_private_key.as_slice().into(),
+                key.created_at.into(),
+                key.active_from.into(),
+                key.retired_at.into(),
+            ],
+        )
+        .await;
+    match inserted {
+        Err(error) if error.is_duplicate() => Err(StoreError::KeyExists(key.kid.clone())),
+        other => other.map(drop),
+    }
+}
+
+async fn all(session: &mut Session) -> Result<Vec<SigningKeyRecord>, StoreError> {
+    let rows = session
+        .rows(
+            "select kid, public_key, sealed_private_key, created_at, active_from, retired_at from signing_keys \
+             order by created_at, kid",
+            &[],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<SigningKeyRecord, StoreError> {
+    Ok(SigningKeyRecord {
+        kid: row.get("kid")?,
+        public_key: row.get("public_key")?,
+        sealed_private_key: row.get("sealed_private_key")?,
+        created_at: row.get("created_at")?,
+        active_from: row.get("active_from")?,
+        retired_at: row.get("retired_at")?,
+    })
+}
