@@ -14,6 +14,11 @@ pub mod dns;
 pub mod jwks;
 pub mod store;
 // 3 mechanisms
+pub mod guard;
+pub mod resolve;
+pub mod sign;
+pub mod tls;
+pub mod upstream;
 // 4 decision
 // 5 callers
 // 6 wiring

@@ -1,0 +1,158 @@
+//! Which assertion may be sent again. One signature serves a tenant's requests for half its life, so that signing costs next to
+//! nothing per request.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{self, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::assertion::{Assertion, Claims};
+use crate::clock::Timestamp;
+use crate::model::{Hostname, Sources, TenantId};
+
+/// The assertions of one thread, by what they say. Two generations: what was not asked for while the younger one filled up, or
+/// during one lifetime, goes.
+pub(super) struct Reuse {
+    hasher: RandomState,
+    young: Entries,
+    old: Entries,
+    /// A generation on its way out: given back a few entries at a time, because freeing all at once would hold up a request.
+    leaving: hash_map::IntoIter<u64, Entry>,
+    turned_at: Timestamp,
+    lifetime: Duration,
+    capacity: usize,
+}
+
+/// Keyed by hash, so that a look-up needs no owned key. Entries with equal hashes displace each other.
+type Entries = HashMap<u64, Entry, BuildHasherDefault<AlreadyHashed>>;
+
+struct Entry {
+    tenant: Option<(TenantId, u64)>,
+    sources: Sources,
+    upstream: Box<str>,
+    host: Hostname,
+    assertion: Assertion,
+}
+
+/// Where an assertion is kept; from [`Reuse::place`].
+#[derive(Clone, Copy)]
+pub(super) struct Place(u64);
+
+impl Reuse {
+    /// For assertions that live for `lifetime`.
+    pub(super) fn new(lifetime: Duration) -> Self {
+        Self::with_capacity(lifetime, GENERATION)
+    }
+
+    fn with_capacity(lifetime: Duration, capacity: usize) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            young: Entries::default(),
+            old: Entries::default(),
+            leaving: HashMap::new().into_iter(),
+            turned_at: Timestamp::default(),
+            lifetime,
+            capacity,
+        }
+    }
+
+    /// The place of what says the same as `claims`.
+    pub(super) fn place(&self, claims: &Claims<'_>) -> Place {
+        let named = (tenant(claims), claims.sources, claims.upstream, claims.host);
+        Place(self.hasher.hash_one(named))
+    }
+
+    /// The assertion that says `claims`, if it may be sent at `now`.
+    pub(super) fn get(
+        &mut self,
+        place: Place,
+        claims: &Claims<'_>,
+        now: Timestamp,
+    ) -> Option<HeaderValue> {
+        if let Some(entry) = self.young.get(&place.0) {
+            return entry.answer(claims, now);
+        }
+        let entry = self.old.remove(&place.0)?;
+        let value = entry.answer(claims, now)?;
+        self.young.insert(place.0, entry);
+        Some(value)
+    }
+
+    /// Keeps `assertion`, which says `claims`.
+    pub(super) fn keep(
+        &mut self,
+        place: Place,
+        claims: &Claims<'_>,
+        assertion: Assertion,
+        now: Timestamp,
+    ) {
+        self.leaving.by_ref().take(4).for_each(drop);
+        let grown_old = now < self.turned_at || now.since(self.turned_at) >= self.lifetime;
+        if grown_old || self.young.len() >= self.capacity {
+            self.turned_at = now;
+            let young = std::mem::take(&mut self.young);
+            self.leaving = std::mem::replace(&mut self.old, young).into_iter();
+        }
+        let entry = Entry {
+            tenant: tenant(claims),
+            sources: claims.sources,
+            upstream: claims.upstream.into(),
+            host: claims.host.clone(),
+            assertion,
+        };
+        self.young.insert(place.0, entry);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.young = Entries::default();
+        self.old = Entries::default();
+        self.leaving = HashMap::new().into_iter();
+    }
+}
+
+impl Entry {
+    fn answer(&self, claims: &Claims<'_>, now: Timestamp) -> Option<HeaderValue> {
+        let same = self.tenant == tenant(claims)
+            && self.sources == claims.sources
+            && *self.upstream == *claims.upstream
+            && self.host == *claims.host;
+        // A clock that was set back must not make a statement of the future.
+        let in_time = self.assertion.issued <= now.0 && now.0 < self.assertion.renew_at;
+        (same && in_time).then(|| self.assertion.value.clone())
+    }
+}
+
+/// Whom `claims` name. Two rows with the same number and version say the same.
+fn tenant(claims: &Claims<'_>) -> Option<(TenantId, u64)> {
+    claims.route.map(|route| (route.tenant, route.version))
+}
+
+/// The keys are hashes.
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+}
+
+/// Entries in one generation. A node that serves 100,000 tenants at once signs for each of them twice a minute only if all fit;
+/// an entry takes about 1 KB, and only tenants seen within the last two lifetimes have one.
+const GENERATION: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests;

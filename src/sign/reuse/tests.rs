@@ -1,0 +1,88 @@
+//! The bounds, and what must not be mixed up.
+
+use super::*;
+use crate::sign::tests::{host, route};
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+const LIFETIME: Duration = Duration::from_secs(60);
+
+fn assertion(text: &str) -> Assertion {
+    Assertion {
+        value: HeaderValue::from_str(text).unwrap(),
+        issued: NOW.0,
+        renew_at: NOW.0 + 30_000,
+    }
+}
+
+fn claims(host: &Hostname) -> Claims<'_> {
+    Claims {
+        route: None,
+        upstream: "default",
+        sources: Sources::default(),
+        host,
+    }
+}
+
+fn keep(reuse: &mut Reuse, name: &str, now: Timestamp) {
+    let host = host(name);
+    let place = reuse.place(&claims(&host));
+    reuse.keep(place, &claims(&host), assertion(name), now);
+}
+
+fn find(reuse: &mut Reuse, name: &str) -> Option<HeaderValue> {
+    let host = host(name);
+    let place = reuse.place(&claims(&host));
+    reuse.get(place, &claims(&host), NOW)
+}
+
+#[test]
+fn it_holds_two_generations_and_keeps_what_is_asked_for() {
+    let mut reuse = Reuse::with_capacity(LIFETIME, 10);
+    keep(&mut reuse, "loved.test", NOW);
+    for number in 0..1000 {
+        keep(&mut reuse, &format!("host{number}.test"), NOW);
+        assert!(find(&mut reuse, "loved.test").is_some());
+        // One more than its capacity: what is found in the old generation moves.
+        assert!(reuse.young.len() <= 11 && reuse.old.len() <= 11);
+    }
+    assert!(find(&mut reuse, "host999.test").is_some());
+    assert!(find(&mut reuse, "host0.test").is_none());
+    reuse.clear();
+    assert!(find(&mut reuse, "loved.test").is_none());
+}
+
+#[test]
+fn what_nobody_asks_for_is_gone_after_two_lifetimes() {
+    let mut reuse = Reuse::with_capacity(LIFETIME, 1000);
+    for number in 0..100 {
+        keep(&mut reuse, &format!("host{number}.test"), NOW);
+    }
+    for turn in 1..=3 {
+        keep(&mut reuse, "other.test", NOW.plus(LIFETIME * turn));
+    }
+    assert!(reuse.young.len() + reuse.old.len() <= 2);
+    // A clock set back far does not stop that.
+    keep(&mut reuse, "past.test", Timestamp(0));
+    assert_eq!(reuse.turned_at, Timestamp(0));
+}
+
+#[test]
+fn equal_hashes_are_not_equal_claims() {
+    let mut reuse = Reuse::with_capacity(LIFETIME, 10);
+    let (ours, theirs) = (host("ours.test"), host("theirs.test"));
+    let route = route(1);
+    let place = Place(7);
+    reuse.keep(place, &claims(&ours), assertion("ours"), NOW);
+    assert!(reuse.get(place, &claims(&theirs), NOW).is_none());
+    let named = Claims {
+        route: Some(&route),
+        ..claims(&ours)
+    };
+    assert!(reuse.get(place, &named, NOW).is_none());
+    let elsewhere = Claims {
+        upstream: "api",
+        ..claims(&ours)
+    };
+    assert!(reuse.get(place, &elsewhere, NOW).is_none());
+    assert_eq!(reuse.get(place, &claims(&ours), NOW).unwrap(), "ours");
+}

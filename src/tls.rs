@@ -1,0 +1,18 @@
+//! TLS with visitors and with application servers: which certificates there are, which one a visitor is shown, and the handshake.
+//!
+//! A handshake looks up, it never orders. The certificate is chosen when the ClientHello has been read, and a name that nobody here
+//! has a certificate for is refused with an alert, unless a default is set.
+
+mod accept;
+mod client;
+mod hello;
+mod inventory;
+mod load;
+mod local_ca;
+mod protocol;
+
+pub use accept::{HandshakeError, TlsAcceptor, TlsFacts};
+pub use client::{ClientConfigError, client_config};
+pub use inventory::{Inventory, LoadReport, SetupError};
+pub use load::{Certificate, CertificateFault};
+pub use local_ca::{Issued, LocalCa, LocalCaError};
