@@ -20,5 +20,6 @@ pub mod sign;
 pub mod tls;
 pub mod upstream;
 // 4 decision
+pub mod decide;
 // 5 callers
 // 6 wiring

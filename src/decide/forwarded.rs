@@ -1,0 +1,284 @@
+//! Where a request really comes from, told by the connection and, only from trusted proxies, by `Forwarded` and `X-Forwarded-*`.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{FORWARDED, HeaderMap};
+use http::request::Parts;
+
+use super::{Policy, Visit, head};
+
+/// What the upstream is told of the way a request came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The visitor: the right-most address that is no trusted proxy's.
+    pub visitor: IpAddr,
+    /// Addresses a trusted proxy vouches for, visitor's side first, without the connection's own.
+    pub chain: Vec<IpAddr>,
+    /// `https` or `http`, as the visitor spoke.
+    pub scheme: &'static str,
+}
+
+/// Reads the way from the head. A trusted proxy that sends `X-Forwarded-For` often passes a visitor's `Forwarded` on unread, so
+/// where both are there only the former is believed.
+pub fn origin(head: &Parts, visit: &Visit, policy: &Policy) -> Origin {
+    let remote = visit.remote.ip().to_canonical();
+    let scheme = if visit.secure { "https" } else { "http" };
+    if !visit.trusted {
+        return Origin {
+            visitor: remote,
+            chain: Vec::new(),
+            scheme,
+        };
+    }
+    let claimed = claimed_addresses(&head.headers);
+    // From the right, as long as whoever adds is trusted; one unreadable entry ends what can be believed.
+    let mut chain: Vec<IpAddr> = Vec::new();
+    let mut visitor = remote;
+    for address in claimed.iter().rev() {
+        let Some(address) = address else { break };
+        chain.insert(0, *address);
+        visitor = *address;
+        if !policy.trusts(*address) {
+            break;
+        }
+    }
+    let scheme = if scheme_is_https(head, visit) {
+        "https"
+    } else {
+        claimed_scheme(&head.headers).unwrap_or(scheme)
+    };
+    Origin {
+        visitor,
+        chain,
+        scheme,
+    }
+}
+
+/// Whether the visitor spoke TLS, by the connection or by a trusted proxy's word.
+pub fn scheme_is_https(head: &Parts, visit: &Visit) -> bool {
+    visit.secure || (visit.trusted && claimed_scheme(&head.headers) == Some("https"))
+}
+
+fn claimed_addresses(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let listed = headers.get_all("x-forwarded-for");
+    if listed.iter().next().is_some() {
+        return listed
+            .iter()
+            .flat_map(head::members)
+            .map(parse_address)
+            .collect();
+    }
+    elements(headers)
+        .map(|element| parameter(&element, "for").and_then(|node| parse_address(&node)))
+        .collect()
+}
+
+/// The scheme of the right-most claim: what the proxy next to us saw or was told.
+fn claimed_scheme(headers: &HeaderMap) -> Option<&'static str> {
+    let last = headers
+        .get_all("x-forwarded-proto")
+        .iter()
+        .flat_map(head::members)
+        .last()
+        .map(str::to_owned);
+    let claimed = last.or_else(|| {
+        elements(headers)
+            .last()
+            .and_then(|element| parameter(&element, "proto"))
+    })?;
+    ["https", "http"]
+        .into_iter()
+        .find(|scheme| claimed.eq_ignore_ascii_case(scheme))
+}
+
+/// The elements of all `Forwarded` fields (RFC 7239 section 4), split outside of quotes; where a quote is left open, at every comma:
+/// what a visitor began must not swallow what a proxy added.
+fn elements(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    headers.get_all(FORWARDED).iter().flat_map(|value| {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if text.matches('"').count().is_multiple_of(2) {
+            split_unquoted(&text, ',')
+        } else {
+            text.split(',').map(str::to_owned).collect()
+        }
+    })
+}
+
+fn split_unquoted(text: &str, separator: char) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        if c == separator && !quoted {
+            parts.push(String::new());
+            continue;
+        }
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        if let Some(last) = parts.last_mut() {
+            last.push(c);
+        }
+    }
+    parts
+}
+
+fn parameter(element: &str, wanted: &str) -> Option<String> {
+    split_unquoted(element, ';').iter().find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let value = value.trim();
+        let unquoted = value
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        name.trim()
+            .eq_ignore_ascii_case(wanted)
+            .then(|| unquoted.unwrap_or(value).replace('\\', ""))
+    })
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; `unknown` and obfuscated names are none.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    let address = bare
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
+    Some(address.to_canonical())
+}
+
+/// The value of `X-Forwarded-For` that goes on: what is believed, and the connection's own address.
+pub(super) fn x_forwarded_for(origin: &Origin, visit: &Visit) -> String {
+    let mut list = String::with_capacity(16 * (origin.chain.len() + 1));
+    for address in &origin.chain {
+        let _ = write!(list, "{address}, ");
+    }
+    let _ = write!(list, "{}", visit.remote.ip().to_canonical());
+    list
+}
+
+/// The value of `Forwarded` that goes on (RFC 7239 section 4): one element for every believed address, the last one ours.
+pub(super) fn forwarded(origin: &Origin, visit: &Visit, host: &str) -> String {
+    let mut list = String::with_capacity(96);
+    for address in &origin.chain {
+        let _ = write!(list, "for={}, ", node(*address));
+    }
+    let quoted_host = if host.contains(':') {
+        format!("\"{host}\"")
+    } else {
+        host.to_owned()
+    };
+    let _ = write!(
+        list,
+        "for={};host={quoted_host};proto={}",
+        node(visit.remote.ip().to_canonical()),
+        origin.scheme
+    );
+    list
+}
+
+fn node(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decide::tests::policy;
+
+    fn seen(trusted: bool, fields: &[(&str, &str)]) -> Origin {
+        let mut request = Request::builder();
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let head = request.body(()).unwrap().into_parts().0;
+        let mut policy = policy();
+        policy.trusted_proxies = vec![
+            "127.0.0.0/8".parse().unwrap(),
+            "10.0.0.0/8".parse().unwrap(),
+        ];
+        let mut visit = Visit::plain_for_tests();
+        visit.trusted = trusted;
+        origin(&head, &visit, &policy)
+    }
+
+    #[test]
+    fn d6_nothing_is_believed_of_a_stranger() {
+        let origin = seen(
+            false,
+            &[
+                ("x-forwarded-for", "1.1.1.1"),
+                ("x-forwarded-proto", "https"),
+                ("forwarded", "for=2.2.2.2"),
+            ],
+        );
+        assert_eq!(origin.visitor.to_string(), "127.0.0.1");
+        assert!(origin.chain.is_empty());
+        assert_eq!(origin.scheme, "http");
+    }
+
+    #[test]
+    fn the_visitor_is_the_right_most_address_that_is_no_trusted_proxys() {
+        let origin = seen(
+            true,
+            &[
+                ("x-forwarded-for", "6.6.6.6, 1.1.1.1, 10.0.0.7"),
+                ("x-forwarded-proto", "http, https"),
+            ],
+        );
+        assert_eq!(origin.visitor.to_string(), "1.1.1.1");
+        assert_eq!(origin.chain.len(), 2);
+        assert_eq!(origin.scheme, "https");
+        let origin = seen(true, &[("x-forwarded-for", "1.1.1.1, unknown, 10.0.0.7")]);
+        assert_eq!(origin.visitor.to_string(), "10.0.0.7");
+    }
+
+    #[test]
+    fn forwarded_is_read_where_it_stands_alone() {
+        let origin = seen(
+            true,
+            &[(
+                "forwarded",
+                "for=\"[2001:db8::1]:47\";proto=https, for=10.1.2.3",
+            )],
+        );
+        assert_eq!(origin.visitor.to_string(), "2001:db8::1");
+        let origin = seen(
+            true,
+            &[("forwarded", "for=9.9.9.9"), ("x-forwarded-for", "1.1.1.1")],
+        );
+        assert_eq!(origin.visitor.to_string(), "1.1.1.1");
+    }
+
+    #[test]
+    fn what_goes_on_is_well_formed() {
+        let origin = seen(true, &[("x-forwarded-for", "2001:db8::1")]);
+        let visit = Visit::plain_for_tests();
+        assert_eq!(
+            forwarded(&origin, &visit, "a.test:8080"),
+            "for=\"[2001:db8::1]\", for=127.0.0.1;host=\"a.test:8080\";proto=http"
+        );
+        assert_eq!(x_forwarded_for(&origin, &visit), "2001:db8::1, 127.0.0.1");
+    }
+
+    proptest! {
+        #[test]
+        fn no_field_content_panics_or_escapes_the_trusted_chain(text in "[ -~]{0,60}") {
+            let origin = seen(true, &[("forwarded", &text)]);
+            let visit = Visit::plain_for_tests();
+            let list = forwarded(&origin, &visit, "a.test");
+            prop_assert!(list.ends_with("for=127.0.0.1;host=a.test;proto=http") || list.ends_with("proto=https"));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Rules for every head, the same over HTTP/1.1 and HTTP/2: sizes, counts, framing that hyper lets through.
+
+use http::header::{HeaderMap, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderValue, Version};
+
+use crate::model::{Code, Refusal};
+
+/// Longest request target in bytes (nginx's buffer for one line).
+const MAX_TARGET: usize = 8 * 1024;
+/// Most fields in one head (Envoy's default, and hyper's for HTTP/1).
+const MAX_FIELDS: usize = 100;
+/// Longest single field in bytes.
+const MAX_FIELD: usize = 16 * 1024;
+
+/// Refuses a head that is too long (414, 431) or framed in a way that two readers could read differently (400).
+pub(super) fn check(head: &Parts, limit: usize) -> Result<(), Refusal> {
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET {
+        return Err(Refusal::new(
+            Code::UriTooLong,
+            "The address has more than 8 KiB.",
+        ));
+    }
+    check_size(&head.headers, limit.saturating_sub(target))?;
+    check_transfer_encoding(head)?;
+    if head.version == Version::HTTP_2 && head.headers.values().any(has_outer_space) {
+        return Err(Refusal::bad_request(
+            "A field value starts or ends with a space.",
+        ));
+    }
+    Ok(())
+}
+
+fn check_size(headers: &HeaderMap, limit: usize) -> Result<(), Refusal> {
+    let too_large = |detail| Err(Refusal::new(Code::HeadersTooLarge, detail));
+    if headers.len() > MAX_FIELDS {
+        return too_large("The request has more than 100 header fields.");
+    }
+    let mut total = 0;
+    for (name, value) in headers {
+        // Name, colon, space, value, line end: the size on an HTTP/1.1 wire, whatever the visitor speaks.
+        let size = name.as_str().len() + value.len() + 4;
+        if size > MAX_FIELD {
+            return too_large("A header field has more than 16 KiB.");
+        }
+        total += size;
+    }
+    if total > limit {
+        too_large("The request's header fields are too large in all.")
+    } else {
+        Ok(())
+    }
+}
+
+/// hyper takes any list that ends in `chunked`; here only exactly that is taken (RFC 9112 section 6.1, CVE-2021-21299).
+fn check_transfer_encoding(head: &Parts) -> Result<(), Refusal> {
+    let mut values = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(value) = values.next() else {
+        return Ok(());
+    };
+    let only_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked") && values.next().is_none();
+    if only_chunked {
+        Ok(())
+    } else {
+        Err(Refusal::bad_request(
+            "The transfer coding is not supported.",
+        ))
+    }
+}
+
+/// RFC 9113 section 8.2.1
+fn has_outer_space(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+}
+
+/// Whether a list field, over all its lines, has the member `wanted` in any case.
+pub(super) fn lists(headers: &HeaderMap, name: &http::HeaderName, wanted: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .any(|value| members(value).any(|member| member.eq_ignore_ascii_case(wanted)))
+}
+
+/// The members of a list field's line. One that is not ASCII stands for itself as an unreadable one: it must not hide the others.
+pub(super) fn members(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .map(|member| std::str::from_utf8(member.trim_ascii()).unwrap_or("\u{fffd}"))
+        .filter(|member| !member.is_empty())
+}
+
+/// Whether the visitor can take trailers (`TE: trailers`, RFC 9110 section 10.1.4).
+pub fn wants_trailers(headers: &HeaderMap) -> bool {
+    lists(headers, &http::header::TE, "trailers")
+}
