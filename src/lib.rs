@@ -22,4 +22,7 @@ pub mod upstream;
 // 4 decision
 pub mod decide;
 // 5 callers
+pub mod admin;
+pub mod proxy;
+pub mod tasks;
 // 6 wiring

@@ -1,0 +1,210 @@
+//! The body of an answer as it streams through: counted, cut where its tenant goes, released when it ends.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::live::Cuttable;
+use super::record::Record;
+use super::upload::RequestBody;
+use crate::decide::rewrite;
+use crate::guard::Permit;
+use crate::proxy::io::Exchange;
+use crate::upstream::AnswerBody;
+
+/// The body of an answer to a visitor.
+pub(super) struct EdgeBody {
+    source: Source,
+    /// Written when the body ends, however it ends.
+    record: Option<Box<Record>>,
+    /// Held until the answer has ended.
+    exchange: Option<Exchange>,
+    trailers: bool,
+    /// The length that the head has without a body following.
+    announced: Option<u64>,
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every answer is an upstream's: boxing would cost it an allocation"
+)]
+enum Source {
+    Own(Option<Bytes>),
+    Upstream {
+        body: AnswerBody<RequestBody>,
+        _permit: Permit,
+        live: Cuttable,
+    },
+}
+
+impl Source {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_none(),
+            Self::Upstream { body, .. } => body.is_end_stream(),
+        }
+    }
+}
+
+/// Why an answer's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EdgeBodyError {
+    #[error("the tenant is no longer served under this name")]
+    Cut,
+    #[error("the upstream's answer broke off")]
+    Upstream(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl EdgeBody {
+    /// An answer made here.
+    pub(super) fn own(body: Bytes, record: Box<Record>, exchange: Exchange) -> Self {
+        let source = Source::Own(Some(body).filter(|body| !body.is_empty()));
+        Self {
+            source,
+            record: Some(record),
+            exchange: Some(exchange),
+            trailers: false,
+            announced: None,
+        }
+    }
+
+    /// The upstream's answer; `trailers` says whether the visitor can take them.
+    pub(super) fn upstream(
+        body: AnswerBody<RequestBody>,
+        permit: Permit,
+        live: Cuttable,
+        record: Box<Record>,
+        exchange: Exchange,
+        trailers: bool,
+    ) -> Self {
+        Self {
+            source: Source::Upstream {
+                body,
+                _permit: permit,
+                live,
+            },
+            record: Some(record),
+            exchange: Some(exchange),
+            trailers,
+            announced: None,
+        }
+    }
+
+    /// The same for a 304 with a `Content-Length`: hyper writes that one over HTTP/1 only where the body, which it then leaves out,
+    /// says that it has this length (RFC 9110 section 8.6 lets a 304 have one).
+    pub(super) fn announcing(mut self, length: Option<u64>) -> Self {
+        self.announced = length;
+        self
+    }
+
+    /// The empty body of a 101: the connection is the tunnel's from here.
+    pub(super) fn tunnel(exchange: Exchange) -> Self {
+        exchange.into_tunnel();
+        Self {
+            source: Source::Own(None),
+            record: None,
+            exchange: None,
+            trailers: false,
+            announced: None,
+        }
+    }
+
+    fn ended(&mut self, complete: bool) {
+        if let Some(record) = self.record.take() {
+            record.finish(complete);
+        }
+    }
+}
+
+impl Body for EdgeBody {
+    type Data = Bytes;
+    type Error = EdgeBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EdgeBodyError>>> {
+        let this = &mut *self;
+        if let Some(exchange) = &this.exchange {
+            exchange.progress();
+        }
+        let frame = match &mut this.source {
+            Source::Own(body) => body.take().map(|body| Ok(Frame::data(body))),
+            Source::Upstream { live, .. } if live.is_cut(cx) => Some(Err(EdgeBodyError::Cut)),
+            Source::Upstream { body, live, .. } => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    frame.map(|frame| frame.map_err(|error| EdgeBodyError::Upstream(error.into())))
+                }
+                Poll::Pending => {
+                    live.waits(cx);
+                    return Poll::Pending;
+                }
+            },
+        };
+        match frame {
+            None => {
+                this.ended(true);
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                this.ended(false);
+                Poll::Ready(Some(Err(error)))
+            }
+            Some(Ok(frame)) => {
+                if let Some(exchange) = &this.exchange {
+                    exchange.waiting_on_visitor();
+                }
+                let passed = this.pass(frame);
+                if passed.is_none() {
+                    this.ended(true);
+                }
+                Poll::Ready(passed.map(Ok))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.announced.is_none() && self.source.is_over()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if let Some(length) = self.announced {
+            return SizeHint::with_exact(length);
+        }
+        match &self.source {
+            Source::Own(body) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
+            }
+            Source::Upstream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl EdgeBody {
+    /// The frame as it goes on: data counted, trailers cleaned; `None` where the visitor cannot take trailers, which end the body.
+    fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        match frame.into_data() {
+            Ok(data) => {
+                if let Some(record) = &mut self.record {
+                    record.sent(data.len());
+                }
+                Some(Frame::data(data))
+            }
+            Err(frame) => {
+                let mut trailers = frame.into_trailers().ok().filter(|_| self.trailers)?;
+                rewrite::clean_answer(&mut trailers);
+                Some(Frame::trailers(trailers))
+            }
+        }
+    }
+}
+
+impl Drop for EdgeBody {
+    /// hyper drops a body that it needs no more: an empty one, one of known length once all is there, or one nobody waits for.
+    fn drop(&mut self) {
+        let complete = self.source.is_over();
+        self.ended(complete);
+    }
+}

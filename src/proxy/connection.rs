@@ -1,0 +1,253 @@
+//! One visitor's connection: protocol, hyper's server around the request's story, orderly end.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::body::EdgeBody;
+use super::io::{ConnectionState, EdgeIo, FrameGuard, Wire};
+use super::listener::{Kind, Place};
+use super::open::{self, Course, Ending};
+use super::request;
+use super::worker::Worker;
+use crate::decide::Visit;
+
+/// The outer bound of a head in bytes: far above what is allowed, so that the address is seen before the size is refused and each
+/// gets its own status (414, 431).
+const OUTER_HEAD: usize = 96 * 1024;
+/// Most fields the codec reads in a head; the rule itself is in `decide`.
+const OUTER_FIELDS: u32 = 128 * 1024;
+/// HTTP/2: streams at once, window of a stream and of a connection, bytes kept to be sent for a stream (Envoy's edge settings).
+const STREAMS: u32 = 100;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const SEND_BUFFER: usize = 64 * 1024;
+/// HTTP/2: resets that are put up with.
+const PENDING_RESETS: usize = 20;
+const LOCAL_RESETS: usize = 128;
+/// HTTP/2: how often a silent visitor is asked whether it is there, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_WAIT: Duration = Duration::from_secs(10);
+/// How long a connection that has said nothing yet may still do so once the node ends: its first request may be on the way.
+const LAST_CALL: Duration = Duration::from_millis(100);
+
+/// What the requests of one connection have in common.
+pub(super) struct Connection {
+    pub(super) visit: Visit,
+    pub(super) listener: Kind,
+    pub(super) state: Arc<ConnectionState>,
+    /// Where it arrived, for the log.
+    pub(super) address: Box<str>,
+    /// The TLS version, as in `TLSv1_3`.
+    pub(super) tls: Option<&'static str>,
+    /// Kept by the requests and the tunnel too: they may outlive what hyper calls the connection.
+    place: Place,
+}
+
+/// Serves a connection until either side ends it.
+pub(super) async fn serve(worker: Rc<Worker>, socket: TcpStream, listener: Kind, place: Place) {
+    let Ok(visit) = visit(&worker, &socket, listener) else {
+        return;
+    };
+    let io = EdgeIo::new(socket, &worker.shared.timeouts);
+    let state = Arc::clone(io.state());
+    let address = visit.local.to_string().into();
+    let connection = Connection {
+        visit,
+        listener,
+        state,
+        address,
+        tls: None,
+        place,
+    };
+    let closed = worker.shared.metrics.connections_closed.clone();
+    let state = Arc::clone(&connection.state);
+    match listener {
+        Kind::Http => serve_plain(worker, io, connection).await,
+        Kind::Https => serve_tls(worker, io, connection).await,
+    }
+    if let Some(reason) = state.closed() {
+        closed.with_label_values(&[reason.as_str()]).inc();
+    }
+}
+
+fn visit(worker: &Worker, socket: &TcpStream, listener: Kind) -> std::io::Result<Visit> {
+    let remote = socket.peer_addr()?;
+    let trusted = worker.shared.policy.trusts(remote.ip());
+    Ok(Visit {
+        remote,
+        local: socket.local_addr()?,
+        secure: listener == Kind::Https,
+        trusted,
+        names: None,
+    })
+}
+
+async fn serve_plain(worker: Rc<Worker>, mut io: EdgeIo<TcpStream>, connection: Connection) {
+    let last_call = async {
+        connection.place.ending().told().await;
+        tokio::time::sleep(LAST_CALL).await;
+    };
+    let wire = tokio::select! {
+        biased;
+        wire = io.sniff() => wire,
+        () = last_call => return,
+    };
+    match wire {
+        Ok(Wire::Http2) => serve_h2(worker, io, connection).await,
+        Ok(Wire::Http1) => serve_h1(worker, io, connection).await,
+        Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
+    }
+}
+
+async fn serve_tls(worker: Rc<Worker>, io: EdgeIo<TcpStream>, mut connection: Connection) {
+    let Some(acceptor) = worker.shared.acceptor.clone() else {
+        return;
+    };
+    match acceptor.accept(io).await {
+        Ok((stream, facts)) => {
+            connection.state.handshake_done();
+            connection.visit.names = Some(facts.names);
+            connection.tls = Some(facts.version);
+            if facts.alpn_h2 {
+                serve_h2(worker, stream, connection).await
+            } else {
+                serve_h1(worker, stream, connection).await
+            }
+        }
+        Err(error) => tracing::debug!(%error, "a handshake failed"),
+    }
+}
+
+async fn serve_h1<S>(worker: Rc<Worker>, stream: S, connection: Connection)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let ending = Rc::clone(connection.place.ending());
+    let mut builder = http1::Builder::new();
+    // The wrapper owns every time on the connection; hyper's own would need a timer for each head.
+    builder
+        .header_read_timeout(None)
+        .max_header_size(OUTER_HEAD);
+    let service = service(worker, Rc::new(connection), open::REQUESTS);
+    let serving = builder.serve_connection(TokioIo::new(stream), service_fn(service));
+    let serving = pin!(serving.with_upgrades());
+    note(run(serving, &ending, |serving| serving.graceful_shutdown()).await);
+}
+
+async fn serve_h2<S>(worker: Rc<Worker>, stream: S, connection: Connection)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let ending = Rc::clone(connection.place.ending());
+    let mut builder = http2::Builder::new(OnThread);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(OUTER_FIELDS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(LOCAL_RESETS)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WAIT);
+    let stream = FrameGuard::new(stream, Arc::clone(&connection.state));
+    let service = service(worker, Rc::new(connection), open::STREAMS);
+    let serving = pin!(builder.serve_connection(TokioIo::new(stream), service_fn(service)));
+    note(run(serving, &ending, |serving| serving.graceful_shutdown()).await);
+}
+
+/// Serves until either side ends the connection, or it is told to end: then no request begins any more, those that have begun are
+/// answered.
+async fn run<S>(
+    mut serving: Pin<&mut S>,
+    ending: &Ending,
+    finish: impl Fn(Pin<&mut S>),
+) -> hyper::Result<()>
+where
+    S: Future<Output = hyper::Result<()>>,
+{
+    let mut finishing = false;
+    std::future::poll_fn(|cx| {
+        let course = ending.course(cx);
+        if course == Course::Stop {
+            return Poll::Ready(Ok(()));
+        }
+        // What has come already counts: hyper closes at once what it has read nothing from.
+        let polled = serving.as_mut().poll(cx);
+        if course == Course::On || finishing || polled.is_ready() {
+            return polled;
+        }
+        finishing = true;
+        finish(serving.as_mut());
+        serving.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn note(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "a connection broke off"
+        );
+    }
+}
+
+/// The answer to one request, boxed once so that the large future of a request is not moved from hand to hand inside hyper.
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<EdgeBody>, Infallible>>>>;
+
+/// The handler of one connection's requests; it takes `most` of them, then the connection ends.
+fn service(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    most: u32,
+) -> impl Fn(Request<Incoming>) -> Answering {
+    let left = Cell::new(most);
+    move |request| {
+        left.set(left.get().saturating_sub(1));
+        let last = left.get() == 0;
+        if last {
+            connection.place.ending().tell(Course::Finish);
+        }
+        // An answer that is ready at once leaves before hyper is told to finish, so it would not say that the connection ends.
+        let announce = last && request.version() < Version::HTTP_2;
+        let answer = request::answer(Rc::clone(&worker), Rc::clone(&connection), request);
+        Box::pin(async move {
+            let mut answer = answer.await;
+            if announce && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(answer)
+        })
+    }
+}
+
+/// Runs hyper's HTTP/2 streams on the thread they came in on.
+#[derive(Clone, Copy, Debug)]
+struct OnThread;
+
+impl<F> hyper::rt::Executor<F> for OnThread
+where
+    F: Future + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}

@@ -1,0 +1,251 @@
+//! Answers and tunnels in flight, so that those of a tenant that was suspended, removed or moved can be ended.
+//!
+//! One table per data-plane thread. After any change each entry's names are looked up again; an entry whose names no longer lead to
+//! the same tenant in a state that is served is cut, within [`PERIOD`] and a look-up: under the 5 s that are promised.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
+use crate::decide::Target;
+use crate::model::{LookupKey, Match, TenantId, TenantState};
+use crate::resolve::{HostKey, Keys, Resolver};
+
+/// How often a thread looks whether anything has changed.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Look-ups under way at once: after an import every name is cold.
+const AT_ONCE: usize = 16;
+
+/// Everything in flight on one thread.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    entries: RefCell<HashMap<u64, Rc<Entry>>>,
+    next: Cell<u64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    tenant: TenantId,
+    names: Vec<HostKey>,
+    /// The resolver's generation at which this was last known to be right.
+    generation: Cell<u64>,
+    cut: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// One answer or tunnel in flight; leaves the table when dropped.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    table: Rc<Live>,
+    number: u64,
+    entry: Rc<Entry>,
+}
+
+impl Live {
+    /// Enters something that serves `tenant`, found by `names` when the resolver was at `generation`.
+    pub(super) fn enter(
+        self: &Rc<Self>,
+        tenant: TenantId,
+        names: Vec<HostKey>,
+        generation: u64,
+    ) -> InFlight {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let entry = Rc::new(Entry {
+            tenant,
+            names,
+            generation: Cell::new(generation),
+            cut: Cell::new(false),
+            waker: RefCell::new(None),
+        });
+        self.entries.borrow_mut().insert(number, Rc::clone(&entry));
+        InFlight {
+            table: Rc::clone(self),
+            number,
+            entry,
+        }
+    }
+
+    /// Watches for changes for as long as the thread lives.
+    pub(super) async fn watch(self: Rc<Self>, resolver: Arc<Resolver>) {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            let generation = resolver.generation();
+            let outdated = |entry: &&Rc<Entry>| entry.generation.get() != generation;
+            let entries: Vec<Rc<Entry>> = self
+                .entries
+                .borrow()
+                .values()
+                .filter(outdated)
+                .cloned()
+                .collect();
+            futures_util::stream::iter(entries)
+                .for_each_concurrent(AT_ONCE, |entry| {
+                    let resolver = Arc::clone(&resolver);
+                    async move { entry.review(&resolver, generation).await }
+                })
+                .await;
+        }
+    }
+}
+
+impl Entry {
+    fn cut(&self) {
+        self.cut.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Looks whether the tenant is still served. What cannot be looked up now is left alone (known tenants are served while the store
+    /// is away) and looked at again next time.
+    async fn review(&self, resolver: &Arc<Resolver>, generation: u64) {
+        match self.is_served(resolver).await {
+            Some(true) => self.generation.set(generation),
+            Some(false) => self.cut(),
+            None => {}
+        }
+    }
+
+    async fn is_served(&self, resolver: &Arc<Resolver>) -> Option<bool> {
+        for name in &self.names {
+            let found = match name {
+                HostKey::Subdomain(slug) => resolver.find(&LookupKey::Slug(slug.clone())).await,
+                HostKey::Domain(hostname) => resolver.find_domain(hostname).await,
+            };
+            if !self.agrees(&found)? {
+                return Some(false);
+            }
+        }
+        self.agrees(&resolver.find(&LookupKey::Id(self.tenant)).await)
+    }
+
+    fn agrees(&self, found: &Match) -> Option<bool> {
+        match found {
+            Match::Found(route) => Some(
+                route.tenant == self.tenant
+                    && matches!(route.state, TenantState::Active | TenantState::Maintenance),
+            ),
+            Match::Absent => Some(false),
+            Match::Unavailable => None,
+        }
+    }
+}
+
+impl InFlight {
+    /// Whether it has to end; if not, `cx` is woken when it has to.
+    pub(super) fn is_cut(&self, cx: &Context<'_>) -> bool {
+        if self.entry.cut.get() {
+            return true;
+        }
+        let mut waker = self.entry.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+        false
+    }
+}
+
+/// Something that serves a visitor and may have to be cut. It enters the table only where it makes its visitor wait.
+#[derive(Debug)]
+pub(super) enum Cuttable {
+    /// Nobody's: no change of a tenant ends it.
+    Never,
+    /// Has not waited yet.
+    Later(Seed),
+    /// In the table.
+    Entered(InFlight),
+}
+
+/// What is needed to enter the table.
+#[derive(Debug)]
+pub(super) struct Seed {
+    table: Rc<Live>,
+    tenant: TenantId,
+    names: Names,
+}
+
+/// The names that led to the tenant, and the resolver's generation before they were looked up.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) target: Target,
+    pub(super) generation: u64,
+}
+
+impl Names {
+    /// What has to go on leading to the same tenant for as long as the answer lasts.
+    fn host_keys(self) -> Vec<HostKey> {
+        let Target::Tenant(Keys { host, path, .. }) = self.target else {
+            return Vec::new();
+        };
+        host.into_iter()
+            .chain(path.map(HostKey::Subdomain))
+            .collect()
+    }
+}
+
+impl Cuttable {
+    /// What serves `tenant`, found by `names`.
+    pub(super) fn new(table: &Rc<Live>, tenant: Option<TenantId>, names: Names) -> Self {
+        match tenant {
+            None => Self::Never,
+            Some(tenant) => Self::Later(Seed {
+                table: Rc::clone(table),
+                tenant,
+                names,
+            }),
+        }
+    }
+
+    /// Whether it has to end; if not, `cx` is woken when it has to.
+    pub(super) fn is_cut(&self, cx: &Context<'_>) -> bool {
+        matches!(self, Self::Entered(entry) if entry.is_cut(cx))
+    }
+
+    /// The visitor has to wait: from now on it can be cut.
+    pub(super) fn waits(&mut self, cx: &Context<'_>) {
+        if let Self::Later(_) = self
+            && let Self::Later(Seed {
+                table,
+                tenant,
+                names,
+            }) = std::mem::replace(self, Self::Never)
+        {
+            let generation = names.generation;
+            let entry = table.enter(tenant, names.host_keys(), generation);
+            // Registers the waker; nothing can have been cut yet.
+            entry.is_cut(cx);
+            *self = Self::Entered(entry);
+        }
+    }
+
+    /// Runs `work` unless it has to be cut: then `None`.
+    pub(super) async fn run<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| {
+            if self.is_cut(cx) {
+                return Poll::Ready(None);
+            }
+            let outcome = work.as_mut().poll(cx).map(Some);
+            if outcome.is_pending() {
+                self.waits(cx);
+            }
+            outcome
+        })
+        .await
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.table.entries.borrow_mut().remove(&self.number);
+    }
+}

@@ -1,0 +1,355 @@
+//! One request, from its head to the beginning of its answer. Read [`story`] first.
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::{ACCEPT, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::body::EdgeBody;
+use super::connection::Connection;
+use super::io::Exchange;
+use super::live::{Cuttable, Names};
+use super::record::{Record, UpstreamRecord};
+use super::refusal::{RefusalContext, render};
+use super::upload::RequestBody;
+use super::worker::Worker;
+use super::{failure, local, respond, upgrade};
+use crate::decide::rewrite::{self, RequestIds};
+use crate::decide::{self, Arrival, Case, Decision, Forward, Target};
+use crate::guard::Permit;
+use crate::model::refusal::Extra;
+use crate::model::{Code, Refusal};
+use crate::resolve::Facts;
+use crate::shutdown::Phase;
+use crate::sign::Claims;
+use crate::upstream::Answer;
+
+/// What an answer to this request has to know of it after its head is gone.
+pub(super) struct Asker {
+    pub(super) method: Method,
+    accept: Option<HeaderValue>,
+    origin: Option<HeaderValue>,
+    /// The visitor has announced a body.
+    has_body: bool,
+    pub(super) takes_trailers: bool,
+}
+
+/// A head that the signer has closed: what is in it now is what the upstream sees.
+struct SignedRequest {
+    head: Parts,
+    forward: Forward,
+    permit: Permit,
+}
+
+/// Answers one request. Never fails: what goes wrong is a refusal, a fault of this program a 500 for this request alone.
+pub(super) async fn answer(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Response<EdgeBody> {
+    let exchange = connection.state.begin_request();
+    let mut record = Record::begin(&worker, &connection, &request);
+    let (mut head, body) = request.into_parts();
+    let ids = worker.ids.draw(&mut head.headers, connection.visit.trusted);
+    record.request_id.clone_from(&ids.request);
+    record.trace_parent = Some(ids.trace_parent.clone());
+    if let Some(response) = probe(&worker, &head) {
+        return finish(&ids, record, exchange, response);
+    }
+    let asker = Asker::of(&head, &worker);
+    let mut stage = Stage {
+        worker: &worker,
+        connection: &connection,
+        ids: &ids,
+        record: &mut record,
+    };
+    let outcome = AssertUnwindSafe(story(&mut stage, head, body))
+        .catch_unwind()
+        .await;
+    let outcome = outcome.unwrap_or_else(|_| {
+        worker.shared.metrics.panics.inc();
+        Err(Refusal::new(
+            Code::InternalError,
+            "Try again; if it happens again, tell the operator the request id.",
+        ))
+    });
+    match outcome {
+        Ok(Served::Own(response)) => finish(&ids, record, exchange, response),
+        Ok(Served::Upstream(served)) => {
+            respond::stream(&worker, &asker, &ids, record, exchange, *served)
+        }
+        Ok(Served::Tunnel(tunnel)) => upgrade::accept(&worker, &ids, record, exchange, *tunnel),
+        Err(refusal) => {
+            let response = refuse(&worker, &asker, &ids, &mut record, &refusal);
+            finish(&ids, record, exchange, response)
+        }
+    }
+}
+
+/// What the story of a request takes along.
+struct Stage<'a> {
+    worker: &'a Rc<Worker>,
+    connection: &'a Rc<Connection>,
+    ids: &'a RequestIds,
+    record: &'a mut Record,
+}
+
+/// How a request ends that was not refused.
+pub(super) enum Served {
+    /// With an answer made here.
+    Own(Response<Bytes>),
+    /// With the upstream's answer.
+    Upstream(Box<respond::Upstreamed>),
+    /// With a tunnel to the upstream.
+    Tunnel(Box<upgrade::Tunnel>),
+}
+
+/// The story of a request: host, tenant, decision, permit, outbound head, signature, answer.
+async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result<Served, Refusal> {
+    let upgrade = head.extensions.remove::<OnUpgrade>();
+    let arrival = decide::arrive(&head, &stage.connection.visit, &stage.worker.shared.policy)?;
+    stage.record.host = Some(arrival.host.hostname.clone());
+    let generation = stage.worker.shared.resolver.generation();
+    let facts = tenant(stage, &arrival).await;
+    let forward = match decision(stage, &head, &arrival, &facts)? {
+        Decision::Answer(answer) => {
+            let visit = &stage.connection.visit;
+            return Ok(Served::Own(local::answer(
+                stage.worker,
+                &answer,
+                &head,
+                visit,
+                &arrival.host,
+                stage.ids,
+            )));
+        }
+        Decision::Forward(forward) => forward,
+    };
+    let permit = permit(stage, &forward)?;
+    let signed = signed(stage, head, forward, permit)?;
+    let names = Names {
+        target: arrival.target,
+        generation,
+    };
+    send(stage, signed, body, upgrade, names).await
+}
+
+/// Every name in the head, looked up; the only step that waits for anything but the upstream.
+async fn tenant(stage: &Stage<'_>, arrival: &Arrival) -> Facts {
+    match &arrival.target {
+        Target::Tenant(keys) => stage.worker.shared.resolver.facts(keys).await,
+        Target::Server => Facts::default(),
+    }
+}
+
+fn decision(
+    stage: &mut Stage<'_>,
+    head: &Parts,
+    arrival: &Arrival,
+    facts: &Facts,
+) -> Result<Decision, Refusal> {
+    let shared = &stage.worker.shared;
+    let case = Case {
+        head,
+        visit: &stage.connection.visit,
+        arrival,
+        facts,
+        now: shared.clock.now(),
+    };
+    stage.record.visitor = decide::origin(head, case.visit, &shared.policy).visitor;
+    let decision = decide::decide(&case, &shared.policy);
+    (stage.record.route, stage.record.sources) = match &decision {
+        Ok(Decision::Forward(forward)) => (forward.route.clone(), forward.sources),
+        // Settled a second time, for the record: a tenant's refusals belong to it too.
+        _ => decide::whose(&case, &shared.policy),
+    };
+    decision
+}
+
+fn permit(stage: &Stage<'_>, forward: &Forward) -> Result<Permit, Refusal> {
+    stage.worker.shared.guard.admit(
+        forward.route.as_ref().map(|route| route.tenant),
+        &forward.limits,
+    )
+}
+
+fn signed(
+    stage: &mut Stage<'_>,
+    head: Parts,
+    forward: Forward,
+    permit: Permit,
+) -> Result<SignedRequest, Refusal> {
+    let shared = &stage.worker.shared;
+    let visit = &stage.connection.visit;
+    let origin = decide::origin(&head, visit, &shared.policy);
+    stage.record.visitor = origin.visitor;
+    let mut head = rewrite::outbound(head, &forward, visit, &origin, &shared.policy, stage.ids);
+    let claims = Claims {
+        route: forward.route.as_deref(),
+        upstream: &forward.upstream.name,
+        sources: forward.sources,
+        host: &forward.hostname,
+    };
+    let assertion = stage
+        .worker
+        .signer
+        .assertion(&claims, shared.clock.now())
+        .map_err(|error| {
+            Refusal::new(Code::InternalError, "The request could not be signed.").because(error)
+        })?;
+    head.headers
+        .insert(crate::model::identity::TENANT_ASSERTION.clone(), assertion);
+    Ok(SignedRequest {
+        head,
+        forward,
+        permit,
+    })
+}
+
+async fn send(
+    stage: &mut Stage<'_>,
+    signed: SignedRequest,
+    body: Incoming,
+    upgrade: Option<OnUpgrade>,
+    names: Names,
+) -> Result<Served, Refusal> {
+    let SignedRequest {
+        head,
+        forward,
+        permit,
+    } = signed;
+    let shared = &stage.worker.shared;
+    let (body, watch) = RequestBody::new(
+        body,
+        stage.record.version,
+        forward.limits.body,
+        shared.timeouts.body,
+    );
+    stage.record.request_body = Some(watch.clone());
+    stage.record.upstream = Some(UpstreamRecord {
+        upstream: Arc::clone(&forward.upstream),
+        endpoint: None,
+        retried: false,
+        sent: tokio::time::Instant::now(),
+        answered: None,
+    });
+    let tenant = forward.route.as_ref().map(|route| route.tenant);
+    let mut live = Cuttable::new(&stage.worker.live, tenant, names);
+    let sending = stage
+        .worker
+        .pool
+        .send(&forward.upstream, Request::from_parts(head, body));
+    let outcome = live.run(sending).await;
+    if let Some(part) = &mut stage.record.upstream {
+        part.answered = Some(tokio::time::Instant::now());
+    }
+    let Some(outcome) = outcome else {
+        return Err(failure::cut(shared, tenant).await);
+    };
+    let answer = outcome.map_err(|error| failure::of_sending(&error, &watch))?;
+    if let Some(part) = &mut stage.record.upstream {
+        part.endpoint = Some(answer.endpoint);
+        part.retried = answer.retried;
+    }
+    let Answer { response, .. } = answer;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return match upgrade {
+            Some(visitor) if forward.upgrade => Ok(Served::Tunnel(Box::new(upgrade::Tunnel {
+                visitor,
+                response,
+                permit,
+                live,
+            }))),
+            _ => Err(Refusal::new(Code::UpstreamInvalid, "Try again.")
+                .because("101 without having been asked to upgrade")),
+        };
+    }
+    Ok(Served::Upstream(Box::new(respond::Upstreamed {
+        response,
+        permit,
+        live,
+    })))
+}
+
+fn refuse(
+    worker: &Rc<Worker>,
+    asker: &Asker,
+    ids: &RequestIds,
+    record: &mut Record,
+    refusal: &Refusal,
+) -> Response<Bytes> {
+    record.refused(refusal);
+    let policy = &worker.shared.policy;
+    let request_id = ids.request.to_str().unwrap_or_default();
+    let context = RefusalContext {
+        method: &asker.method,
+        accept: asker.accept.as_ref(),
+        request_id,
+        node: &policy.node,
+        cors_origin: asker.origin.as_ref(),
+        host: record.host.as_ref().map(|host| host.as_str()),
+        cookie: match refusal.extra {
+            Extra::Cookie(issuer) => policy
+                .routing
+                .tokens
+                .get(issuer)
+                .and_then(|issuer| issuer.cookie.as_deref()),
+            _ => None,
+        },
+    };
+    let mut response = render(refusal, &context);
+    // A body that was announced and is not read here would have to be read before the next request: end the connection instead.
+    if asker.has_body && record.version < http::Version::HTTP_2 {
+        response
+            .headers_mut()
+            .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn finish(
+    ids: &RequestIds,
+    mut record: Box<Record>,
+    exchange: Exchange,
+    mut response: Response<Bytes>,
+) -> Response<EdgeBody> {
+    record.status = response.status();
+    response
+        .headers_mut()
+        .insert(rewrite::REQUEST_ID.clone(), ids.request.clone());
+    let bodiless = record.method == Method::HEAD;
+    response.map(|body| EdgeBody::own(if bodiless { Bytes::new() } else { body }, record, exchange))
+}
+
+/// The probe of a balancer, for any host and before every rule (contract section 3).
+fn probe(worker: &Worker, head: &Parts) -> Option<Response<Bytes>> {
+    let path = worker.shared.probe_path.as_deref()?;
+    if head.uri.path() != path || !matches!(head.method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    let ready = worker.shared.resolver.ready() && worker.shared.stopping.phase() == Phase::Running;
+    Some(local::probe(ready))
+}
+
+impl Asker {
+    fn of(head: &Parts, worker: &Worker) -> Self {
+        Self {
+            method: head.method.clone(),
+            accept: head.headers.get(ACCEPT).cloned(),
+            origin: decide::allowed_origin(head, &worker.shared.policy).cloned(),
+            has_body: head.headers.contains_key(http::header::TRANSFER_ENCODING)
+                || head
+                    .headers
+                    .get(CONTENT_LENGTH)
+                    .is_some_and(|length| length != "0"),
+            takes_trailers: decide::wants_trailers(&head.headers),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! An upstream's answer on its way to the visitor.
+
+use std::rc::Rc;
+
+use http::header::{CONTENT_LENGTH, TRAILER};
+use http::{HeaderValue, Response, StatusCode, Version, response};
+
+use super::body::EdgeBody;
+use super::io::Exchange;
+use super::live::Cuttable;
+use super::record::Record;
+use super::request::Asker;
+use super::upload::RequestBody;
+use super::worker::Worker;
+use crate::decide::rewrite::{self, RequestIds};
+use crate::guard::Permit;
+use crate::upstream::AnswerBody;
+
+/// An upstream's answer with what it was asked for and within.
+pub(super) struct Upstreamed {
+    pub(super) response: Response<AnswerBody<RequestBody>>,
+    pub(super) permit: Permit,
+    pub(super) live: Cuttable,
+}
+
+/// The answer as the visitor gets it: head cleaned, permit and record attached to its body.
+pub(super) fn stream(
+    worker: &Rc<Worker>,
+    asker: &Asker,
+    ids: &RequestIds,
+    mut record: Box<Record>,
+    exchange: Exchange,
+    served: Upstreamed,
+) -> Response<EdgeBody> {
+    let Upstreamed {
+        response,
+        permit,
+        live,
+    } = served;
+    let (mut head, body) = response.into_parts();
+    record.status = head.status;
+    let trailers = record.takes_trailers(asker.takes_trailers);
+    let announced = announced_length(&head, &record);
+    let trailer = rewrite::announced_trailers(&head.headers).filter(|_| trailers);
+    rewrite::clean_answer(&mut head.headers);
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    let headers = &mut head.headers;
+    headers.insert(rewrite::REQUEST_ID.clone(), ids.request.clone());
+    if let Ok(via) = HeaderValue::from_str(&format!("1.1 {}", worker.shared.policy.node)) {
+        headers.append(http::header::VIA, via);
+    }
+    if let Some(trailer) = trailer {
+        headers.insert(TRAILER, trailer);
+    }
+    let body = EdgeBody::upstream(body, permit, live, record, exchange, trailers);
+    Response::from_parts(head, body.announcing(announced))
+}
+
+/// What a 304 over HTTP/1 says of the length of the body that the visitor has already.
+fn announced_length(head: &response::Parts, record: &Record) -> Option<u64> {
+    if head.status != StatusCode::NOT_MODIFIED || record.version == Version::HTTP_2 {
+        return None;
+    }
+    head.headers
+        .get(CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,116 @@
+//! What one data-plane thread has for itself, and what all of them share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+
+use super::access_log::AccessLog;
+use super::ids::IdSource;
+use super::listener::Kind;
+use super::live::Live;
+use super::open::Connections;
+use super::record::Record;
+use super::upload::RequestBody;
+use crate::clock::Clock;
+use crate::config::EdgeTimeouts;
+use crate::decide::Policy;
+use crate::guard::Guard;
+use crate::metrics::Metrics;
+use crate::model::Source;
+use crate::resolve::Resolver;
+use crate::shutdown::Stopping;
+use crate::sign::{Signer, ThreadSigner};
+use crate::tls::TlsAcceptor;
+use crate::upstream::Pool;
+
+/// What all data-plane threads share.
+pub struct Shared {
+    /// What the configuration says.
+    pub policy: Policy,
+    /// Times on visitors' connections.
+    pub timeouts: EdgeTimeouts,
+    /// Who lives where.
+    pub resolver: Arc<Resolver>,
+    /// Who signs.
+    pub signer: Arc<Signer>,
+    /// Who is let in.
+    pub guard: Arc<Guard>,
+    /// The series.
+    pub metrics: Arc<Metrics>,
+    /// The access lines.
+    pub access_log: AccessLog,
+    /// Wall time.
+    pub clock: Clock,
+    /// TLS, where there is a TLS listener.
+    pub acceptor: Option<Arc<TlsAcceptor>>,
+    /// The path that is answered before everything else.
+    pub probe_path: Option<String>,
+    /// How far stopping has come.
+    pub stopping: Stopping,
+}
+
+/// What one data-plane thread has for itself.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) signer: ThreadSigner,
+    pub(super) pool: Rc<Pool<RequestBody>>,
+    pub(super) ids: IdSource,
+    pub(super) live: Rc<Live>,
+    pub(super) counters: Counters,
+    pub(super) connections: Rc<Connections>,
+}
+
+/// Counters whose labels were looked up once.
+#[derive(Default)]
+pub(super) struct Counters {
+    /// By listener, source (4 = none) and status class.
+    served: RefCell<[[[Option<IntCounter>; CLASSES.len()]; Source::ALL.len() + 1]; 2]>,
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl Counters {
+    /// Counts one request whose answer has ended.
+    pub(super) fn request(
+        &self,
+        metrics: &Metrics,
+        record: &Record,
+        total: Duration,
+        edge: Duration,
+    ) {
+        let class = usize::from(record.status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        let listener = record.listener();
+        match &record.refusal {
+            Some((code, _)) => {
+                let labels = [
+                    listener.as_str(),
+                    record.sources.via_str(),
+                    CLASSES[class],
+                    code.as_str(),
+                ];
+                metrics.requests.with_label_values(&labels).inc();
+            }
+            None => self.served(metrics, listener, record.sources.via(), class),
+        }
+        metrics.request_duration.observe(total.as_secs_f64());
+        metrics.edge_overhead.observe(edge.as_secs_f64());
+        if let Some(route) = &record.route {
+            metrics.tenants.counter(&route.slug).inc();
+        }
+    }
+
+    fn served(&self, metrics: &Metrics, listener: Kind, via: Option<Source>, class: usize) {
+        let source = via.map_or(Source::ALL.len(), |source| source as usize);
+        let slot = &mut self.served.borrow_mut()[listener as usize][source][class];
+        let counter = slot.get_or_insert_with(|| {
+            let via = via.map_or("none", Source::as_str);
+            metrics
+                .requests
+                .with_label_values(&[listener.as_str(), via, CLASSES[class], ""])
+        });
+        counter.inc();
+    }
+}
