@@ -26,3 +26,5 @@ pub mod admin;
 pub mod proxy;
 pub mod tasks;
 // 6 wiring
+pub mod app;
+pub mod cli;

@@ -1,0 +1,295 @@
+//! Everything between the configuration and the threads, in the order in which one part needs another.
+
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::keys::NodeKeys;
+use super::open::StoreOpener;
+use super::{Addresses, StartError, system};
+use crate::admin::{self, AdminState, Readiness};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{self, Config};
+use crate::decide::Policy;
+use crate::guard::Guard;
+use crate::jwks::JwksTimings;
+use crate::metrics::Metrics;
+use crate::proxy::Shared;
+use crate::proxy::access_log::{AccessLog, AccessLogGuard};
+use crate::resolve::{Resolver, Tokens};
+use crate::shutdown::Stopping;
+use crate::sign::Signer;
+use crate::tasks::changes::Follower;
+use crate::tasks::snapshot::SnapshotTask;
+use crate::tls::{Inventory, TlsAcceptor};
+use crate::upstream::Upstreams;
+
+/// How long a start waits for the first answer of a store that is open.
+const CONTACT: Duration = Duration::from_secs(5);
+
+/// The parts of a running edge.
+pub(super) struct Parts {
+    shared: Arc<Shared>,
+    /// Visitors are accepted.
+    serving: Arc<AtomicBool>,
+    /// The last snapshot is on disk when this ends.
+    snapshot: JoinHandle<()>,
+}
+
+impl Parts {
+    /// Builds everything and starts the control plane's tasks.
+    pub(super) async fn build(
+        config: &Config,
+        clock: Clock,
+        addresses: &Addresses,
+        stopping: Stopping,
+    ) -> Result<(Self, AccessLogGuard), StartError> {
+        let metrics = Metrics::new(config.metrics.tenant_series).map_err(StartError::Metrics)?;
+        let routes = Routes::build(config, &clock, &metrics, stopping.clone()).await?;
+        let upstreams = upstreams(config, addresses, &metrics, stopping.clone()).await?;
+        let inventory = inventory(config, &metrics, clock.now())?;
+        let (access_log, log) = AccessLog::start(&config.log.access, Arc::clone(&metrics))
+            .map_err(system("the access log"))?;
+        let shared = Shared {
+            acceptor: acceptor(config, &inventory, &metrics),
+            policy: Policy::new(config, upstreams, inventory),
+            timeouts: config.edge.timeouts,
+            guard: Guard::new(
+                &config.limits,
+                &config.edge.trusted_proxies,
+                Arc::clone(&metrics),
+            ),
+            probe_path: config.edge.probe_path.clone(),
+            resolver: routes.resolver,
+            signer: routes.signer,
+            metrics,
+            access_log,
+            clock,
+            stopping,
+        };
+        let parts = Self {
+            shared: Arc::new(shared),
+            serving: Arc::default(),
+            snapshot: routes.snapshot,
+        };
+        Ok((parts, log))
+    }
+
+    /// What the data plane works with.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Visitors are accepted from now on.
+    pub(super) fn mark_serving(&self) {
+        self.serving.store(true, Ordering::Release);
+    }
+
+    /// Starts the operator's and the scrapers' listeners.
+    pub(super) fn serve_operator(
+        &self,
+        admin: Option<StdListener>,
+        metrics: Option<StdListener>,
+    ) -> Result<(), StartError> {
+        for listener in [admin, metrics].into_iter().flatten() {
+            let state = self.admin_state();
+            let listener = tokio::net::TcpListener::from_std(listener)
+                .map_err(system("the operator's listener"))?;
+            tokio::spawn(admin::serve(
+                listener,
+                admin::router(state),
+                self.shared.stopping.clone(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn admin_state(&self) -> AdminState {
+        let (shared, serving) = (Arc::clone(&self.shared), Arc::clone(&self.serving));
+        let ready = move || Readiness {
+            listeners_bound: serving.load(Ordering::Acquire),
+            routes_known: shared.resolver.ready(),
+        };
+        let keys = Arc::clone(&self.shared);
+        AdminState {
+            stopping: self.shared.stopping.clone(),
+            hostnames: Arc::default(),
+            metrics: Arc::clone(&self.shared.metrics),
+            ready: Arc::new(ready),
+            jwks: Arc::new(move || keys.signer.jwks(keys.clock.now())),
+        }
+    }
+
+    /// Waits for what must be on disk.
+    pub(super) async fn finish(self) {
+        let _ = self.snapshot.await;
+    }
+}
+
+/// Who lives where, and what is signed for them: all that needs the store.
+struct Routes {
+    resolver: Arc<Resolver>,
+    signer: Arc<Signer>,
+    snapshot: JoinHandle<()>,
+}
+
+impl Routes {
+    async fn build(
+        config: &Config,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+        stopping: Stopping,
+    ) -> Result<Self, StartError> {
+        let control = Handle::current();
+        let signer = Signer::new(&config.signing, &config.upstreams).map_err(StartError::Sign)?;
+        let file = config.store.secret_key_file.clone();
+        let keys = Arc::new(NodeKeys::new(Arc::clone(&signer), file));
+        let resolver = Resolver::new(
+            &config.cache,
+            None,
+            control.clone(),
+            clock.clone(),
+            Arc::clone(metrics),
+        );
+        let tokens = tokens(config, &control, clock, metrics)?;
+        resolver.verify_tokens_with(Box::new(tokens));
+        let remembered = resolver.load_snapshot(&config.cache.snapshot_file);
+        let opener = Arc::new(StoreOpener::new(config, clock, metrics, Arc::clone(&keys)));
+        let open = opener.open_at_start().await?;
+        if !open {
+            keys.restore(remembered)?;
+        }
+        follow(config, &resolver, &opener);
+        if open {
+            first_contact(&resolver).await;
+        }
+        let snapshot = keep_snapshot(config, &resolver, &keys, stopping);
+        Ok(Self {
+            resolver,
+            signer,
+            snapshot,
+        })
+    }
+}
+
+fn acceptor(
+    config: &Config,
+    inventory: &Arc<Inventory>,
+    metrics: &Arc<Metrics>,
+) -> Option<Arc<TlsAcceptor>> {
+    if config.edge.https.is_empty() {
+        return None;
+    }
+    let limit = config.edge.timeouts.head;
+    let acceptor = TlsAcceptor::new(Arc::clone(inventory), limit, Arc::clone(metrics));
+    Some(Arc::new(acceptor))
+}
+
+fn tokens(
+    config: &Config,
+    control: &Handle,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Tokens>, StartError> {
+    let config::Jwks {
+        timeout,
+        refresh,
+        refetch,
+        keep,
+    } = config.routing.jwks;
+    let timings = JwksTimings {
+        fetch: timeout,
+        refresh,
+        refetch,
+        keep,
+    };
+    Tokens::new(
+        &config.routing.tokens,
+        timings,
+        control.clone(),
+        clock.clone(),
+        Arc::clone(metrics),
+    )
+    .map_err(StartError::Tokens)
+}
+
+/// Follows the store's feed for as long as the process lives.
+fn follow(config: &Config, resolver: &Arc<Resolver>, opener: &Arc<StoreOpener>) {
+    let wake = Arc::new(Notify::new());
+    tokio::spawn(Arc::clone(opener).keep_keys(Arc::clone(&wake)));
+    let follower = Follower {
+        resolver: Arc::clone(resolver),
+        poll: config.store.poll,
+        signing_keys_changed: Box::new(move || wake.notify_one()),
+    };
+    let opener = Arc::clone(opener);
+    tokio::spawn(follower.run(move || {
+        let opener = Arc::clone(&opener);
+        async move { opener.opened().await }
+    }));
+}
+
+/// Waits until the feed of a store that is open is followed, so that the first visitor is not told that it is away.
+async fn first_contact(resolver: &Resolver) {
+    let _ = tokio::time::timeout(CONTACT, resolver.in_contact()).await;
+}
+
+fn keep_snapshot(
+    config: &Config,
+    resolver: &Arc<Resolver>,
+    keys: &Arc<NodeKeys>,
+    stopping: Stopping,
+) -> JoinHandle<()> {
+    let keys = Arc::clone(keys);
+    let task = SnapshotTask {
+        resolver: Arc::clone(resolver),
+        file: config.cache.snapshot_file.clone(),
+        interval: config.cache.snapshot_interval,
+        signing_keys: Arc::new(move || keys.records()),
+    };
+    tokio::spawn(task.run(stopping))
+}
+
+/// A folder that nobody needs may be missing; a certificate that cannot be used costs its own names, not the node.
+fn inventory(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    now: Timestamp,
+) -> Result<Arc<Inventory>, StartError> {
+    let (inventory, report) =
+        Inventory::load(&config.tls, Arc::clone(metrics), now).map_err(StartError::Tls)?;
+    if !config.edge.https.is_empty() {
+        for fault in &report.faults {
+            tracing::warn!(
+                error = fault as &dyn std::error::Error,
+                "a certificate is not used"
+            );
+        }
+    }
+    Ok(inventory)
+}
+
+async fn upstreams(
+    config: &Config,
+    addresses: &Addresses,
+    metrics: &Arc<Metrics>,
+    stopping: Stopping,
+) -> Result<Arc<Upstreams>, StartError> {
+    let own: Vec<_> = addresses
+        .http
+        .iter()
+        .chain(&addresses.https)
+        .copied()
+        .collect();
+    let upstreams =
+        Upstreams::new(&config.upstreams, &own, metrics).map_err(StartError::Upstream)?;
+    let dns = crate::dns::SystemDns::new().map_err(StartError::Dns)?;
+    tokio::spawn(Arc::clone(&upstreams).keep_resolved(dns, stopping));
+    upstreams.resolved_once().await;
+    Ok(upstreams)
+}

@@ -1,0 +1,159 @@
+//! What can go wrong in a command, how it is told on stderr, and the exit code.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::Faults;
+use crate::seal::SealError;
+use crate::sign::keys::KeyError;
+use crate::store::StoreError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration is wrong.
+    #[error("the configuration has {}", count(.0.list().len(), "fault"))]
+    Configuration(#[from] Faults),
+    /// The verb exists and its work does not.
+    #[error("`{0}` is not supported yet")]
+    NotYet(&'static str),
+    /// Something that cannot be taken back was asked for without being confirmed.
+    #[error("{0} needs --yes")]
+    NotConfirmed(String),
+    /// Arguments that each are right and together are not.
+    #[error("{0}")]
+    Usage(String),
+    /// The store said no, or could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The signing keys stay as they are.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The sealing key cannot be used.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// `check` found rows that no request reaches.
+    #[error("the configuration shadows {}", count(*.0, "name"))]
+    Shadowed(usize),
+    /// The node was asked and did not say that it is well.
+    #[error("the node at {address} {what}")]
+    Unhealthy {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// What it did instead.
+        what: String,
+    },
+    /// The node could not be asked.
+    #[error("the node at {address} could not be asked")]
+    Unreachable {
+        /// Where it was looked for.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A file could not be read or moved.
+    #[error("{path} cannot be used")]
+    Input {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The output could not be written.
+    #[error("the output cannot be written")]
+    Output(#[source] std::io::Error),
+    /// The node did not start.
+    #[error("the node did not start")]
+    Start(#[from] crate::app::StartError),
+    /// `dev` could not make what it needs.
+    #[error(transparent)]
+    Dev(#[from] super::dev::DevError),
+    /// The threads could not be started.
+    #[error("the threads did not start")]
+    Runtime(#[source] std::io::Error),
+}
+
+impl CliError {
+    /// 2 where what was typed or configured is wrong, 1 where it was right and failed.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration(_)
+            | Self::NotYet(_)
+            | Self::NotConfirmed(_)
+            | Self::Usage(_)
+            | Self::Store(StoreError::Missing { .. }) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::Start(error) => error.hint(),
+            Self::Dev(error) => error.hint(),
+            Self::Unreachable { .. } => {
+                Some("is `vestibule run` running with this configuration?".to_owned())
+            }
+            Self::Shadowed(_) => Some(
+                "requests for these names do not reach their tenants: rename the rows or change [routing]"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Tells an error: `error: …`, each cause below it, a hint.
+pub(super) fn print(error: &CliError) {
+    let mut text = String::new();
+    if let CliError::Configuration(faults) = error {
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        text.push_str(&faults.render(colour));
+        text.push_str("\n\n");
+    }
+    let _ = writeln!(text, "error: {error}");
+    let causes = match error {
+        // Its causes are the page above.
+        CliError::Configuration(_) => None,
+        other => other.source(),
+    };
+    for cause in std::iter::successors(causes, |cause: &&dyn Error| (*cause).source()) {
+        let _ = writeln!(text, "cause: {cause}");
+    }
+    if let CliError::Store(StoreError::Import(faults)) = error {
+        for fault in faults {
+            let _ = writeln!(text, "cause: line {}: {}", fault.line, fault.reason);
+        }
+    }
+    if let Some(hint) = error.hint() {
+        let _ = writeln!(text, "hint: {hint}");
+    }
+    // Nobody is left to be told where stderr is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Tells something that is no error, and may be one elsewhere.
+pub(super) fn note(text: &str) {
+    let _ = std::io::stderr().write_all(format!("note: {text}\n").as_bytes());
+}
+
+/// Tells a fault of usage, or prints the help or version that was asked for.
+pub(super) fn print_usage(usage: &clap::Error) -> ExitCode {
+    let _ = usage.print();
+    match usage.use_stderr() {
+        true => ExitCode::from(2),
+        false => ExitCode::SUCCESS,
+    }
+}
+
+/// `1 fault`, `2 faults`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}

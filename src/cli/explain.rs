@@ -1,0 +1,312 @@
+//! `explain URL`: what would become of a request, step by step. Reads the store of the configuration; sends nothing, takes nobody's
+//! rate.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use serde::Serialize;
+
+use super::CliError;
+use super::output::{self, OutputOption};
+use super::session::with_store;
+use crate::app::StartError;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::decide::explain::{Explanation, Forwarded, Outcome, explain};
+use crate::decide::{self, Policy, Visit};
+use crate::jwks::JwksTimings;
+use crate::metrics::Metrics;
+use crate::model::Refusal;
+use crate::resolve::{Facts, Resolver, Tokens};
+use crate::sign::{Claims, Signer};
+use crate::store::{Access, Store};
+use crate::tls::Inventory;
+use crate::upstream::Upstreams;
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArguments {
+    /// The address that a visitor would ask for
+    pub url: Uri,
+    /// The request's method
+    #[arg(long, default_value = "GET", value_name = "M")]
+    pub method: Method,
+    /// A header field of the request; may be given several times
+    #[arg(long = "header", value_name = "K: V", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    #[command(flatten)]
+    pub(super) output: OutputOption,
+}
+
+/// An explanation with where it comes from.
+#[derive(Serialize)]
+struct Report {
+    /// The request that was asked about, without its fields.
+    request: String,
+    /// Who was asked: the store, not a running node.
+    asked: &'static str,
+    #[serde(flatten)]
+    explanation: Explanation,
+}
+
+impl ExplainArguments {
+    /// What would be typed to ask about this request.
+    pub fn new(method: Method, url: Uri, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self {
+            url,
+            method,
+            headers,
+            output: OutputOption::default(),
+        }
+    }
+
+    pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        let output = self.output;
+        let request = format!("{} {}", self.method, self.url);
+        let explanation = with_store(config, Access::Command, async |store: &Store| {
+            self.explanation(config, store).await
+        })?;
+        let report = Report {
+            request,
+            asked: "the store, as it is now; no running node was asked",
+            explanation,
+        };
+        output.print(&report, Report::text)
+    }
+
+    /// What becomes of the request under `config` and with what `store` holds now.
+    pub async fn explanation(
+        self,
+        config: &Config,
+        store: &Store,
+    ) -> Result<Explanation, CliError> {
+        let (head, visit) = self.head()?;
+        Explainer::new(config, store)?.explain(head, &visit).await
+    }
+
+    /// The head as a browser would send it, and the connection it would come in by.
+    fn head(self) -> Result<(Parts, Visit), CliError> {
+        let usage = |text: &str| CliError::Usage(text.to_owned());
+        let authority = self
+            .url
+            .authority()
+            .ok_or_else(|| usage("the URL has no host; write it as http://host/path"))?;
+        let secure = match self.url.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            _ => return Err(usage("the URL's scheme is neither http nor https")),
+        };
+        let target = self
+            .url
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        let mut request = Request::builder()
+            .method(self.method)
+            .uri(target)
+            .version(Version::HTTP_11);
+        if !self.headers.iter().any(|(name, _)| *name == HOST) {
+            request = request.header(HOST, authority.as_str());
+        }
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        let request = request
+            .body(())
+            .map_err(|error| CliError::Usage(error.to_string()))?;
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok((
+            request.into_parts().0,
+            Visit {
+                remote: here,
+                local: here,
+                secure,
+                trusted: false,
+                names: None,
+            },
+        ))
+    }
+}
+
+/// The parts that a decision needs, on a command's own store.
+struct Explainer {
+    policy: Policy,
+    resolver: Arc<Resolver>,
+    signer: Arc<Signer>,
+    clock: Clock,
+}
+
+impl Explainer {
+    fn new(config: &Config, store: &Store) -> Result<Self, CliError> {
+        let (clock, control) = (Clock::system(), tokio::runtime::Handle::current());
+        let metrics = Metrics::new(0).map_err(StartError::Metrics)?;
+        let source = Arc::new(store.clone());
+        let resolver = Resolver::new(
+            &config.cache,
+            Some(source),
+            control.clone(),
+            clock.clone(),
+            Arc::clone(&metrics),
+        );
+        let crate::config::Jwks {
+            timeout,
+            refresh,
+            refetch,
+            keep,
+        } = config.routing.jwks;
+        let timings = JwksTimings {
+            fetch: timeout,
+            refresh,
+            refetch,
+            keep,
+        };
+        let tokens = Tokens::new(
+            &config.routing.tokens,
+            timings,
+            control,
+            clock.clone(),
+            Arc::clone(&metrics),
+        );
+        resolver.verify_tokens_with(Box::new(tokens.map_err(StartError::Tokens)?));
+        let upstreams =
+            Upstreams::new(&config.upstreams, &[], &metrics).map_err(StartError::Upstream)?;
+        let (inventory, _) =
+            Inventory::load(&config.tls, metrics, clock.now()).map_err(StartError::Tls)?;
+        let signer = Signer::new(&config.signing, &config.upstreams).map_err(StartError::Sign)?;
+        Ok(Self {
+            policy: Policy::new(config, upstreams, inventory),
+            resolver,
+            signer,
+            clock,
+        })
+    }
+
+    async fn explain(&self, head: Parts, visit: &Visit) -> Result<Explanation, CliError> {
+        let arrival = decide::arrive(&head, visit, &self.policy);
+        let facts = match &arrival {
+            Ok(arrival) => match decide::keys(arrival) {
+                Some(keys) => self.resolver.facts(keys).await,
+                None => Facts::default(),
+            },
+            Err(_) => Facts::default(),
+        };
+        let now = self.clock.now();
+        let claims = |forward: &decide::Forward| {
+            let claims = Claims {
+                route: forward.route.as_deref(),
+                upstream: &forward.upstream.name,
+                sources: forward.sources,
+                host: &forward.hostname,
+            };
+            self.signer.claims(&claims, now).ok()
+        };
+        Ok(explain(
+            head,
+            visit,
+            arrival.as_ref().map_err(Refusal::clone),
+            &facts,
+            now,
+            &self.policy,
+            claims,
+        ))
+    }
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let mut pairs = vec![
+            ("request", self.request.clone()),
+            ("asked", self.asked.to_owned()),
+        ];
+        if let (Some(host), Some(class)) = (&self.explanation.host, self.explanation.class) {
+            pairs.push(("host", format!("{host} ({class})")));
+        }
+        for step in &self.explanation.steps {
+            let asked = step
+                .asked
+                .as_ref()
+                .map(|asked| format!("{asked} -> "))
+                .unwrap_or_default();
+            pairs.push((step.source, format!("{asked}{}", step.found)));
+        }
+        match &self.explanation.outcome {
+            Outcome::Forward(forward) => return self.forwarded(pairs, forward),
+            Outcome::Answer { status, answer } => {
+                pairs.push(("answer", format!("{status}, {answer}")))
+            }
+            Outcome::Refusal {
+                code,
+                status,
+                detail,
+                reason,
+            } => {
+                pairs.push(("refusal", format!("{status} {code}: {detail}")));
+                pairs.extend(reason.iter().map(|reason| ("reason", reason.to_string())));
+            }
+        }
+        output::facts(pairs)
+    }
+
+    fn forwarded(&self, mut pairs: Vec<(&'static str, String)>, forward: &Forwarded) -> String {
+        let tenant = match (&forward.slug, &forward.tenant) {
+            (Some(slug), Some(id)) => format!("{slug} ({id})"),
+            _ => "nobody".to_owned(),
+        };
+        let limits = &forward.limits;
+        let or_none = |value: u64| {
+            if value == 0 {
+                "none".to_owned()
+            } else {
+                value.to_string()
+            }
+        };
+        pairs.extend([
+            ("tenant", tenant),
+            (
+                "via",
+                match forward.agree.is_empty() {
+                    true => forward.via.to_owned(),
+                    false => format!("{} (named by {})", forward.via, forward.agree.join(", ")),
+                },
+            ),
+            (
+                "limits",
+                format!(
+                    "requests per second {}, burst {}, in flight {}, body {} bytes",
+                    or_none(limits.requests_per_second.into()),
+                    or_none(limits.burst.into()),
+                    or_none(limits.in_flight.into()),
+                    limits.body
+                ),
+            ),
+            ("upstream", forward.upstream.clone()),
+            ("target", forward.target.clone()),
+        ]);
+        let mut text = output::facts(pairs);
+        text.push_str("\n\nfields that the upstream would be sent:\n");
+        for (name, value) in &forward.headers {
+            text.push_str(&format!("  {name}: {value}\n"));
+        }
+        if let Some(claims) = &forward.claims {
+            text.push_str(&format!("  x-tenant-assertion: (signed) {claims}"));
+        }
+        text
+    }
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
+    let name = name
+        .trim()
+        .parse::<HeaderName>()
+        .map_err(|error| error.to_string())?;
+    // The value's own error would show it, and it may be a token.
+    let value = value
+        .trim()
+        .parse::<HeaderValue>()
+        .map_err(|_| "the value has a character that no header field may have")?;
+    Ok((name, value))
+}
