@@ -1,0 +1,65 @@
+//! What the tests start and stop: servers, databases, edges.
+
+pub mod assertion;
+pub mod client;
+pub mod edge;
+pub mod fault_proxy;
+pub mod frames;
+pub mod guarded;
+pub mod http2;
+pub mod identity;
+pub mod issuer;
+pub mod jwks_server;
+pub mod mint;
+pub mod node;
+pub mod postgres;
+pub mod process;
+pub mod upstream;
+
+/// Waits for something that comes about on its own, asking again and again; the bound is for a test that hangs.
+pub async fn until<T>(mut there: impl FnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = there() {
+                return found;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(client::PATIENCE, waiting)
+        .await
+        .expect("it comes about in time")
+}
+
+/// As [`until`], for something that has to be asked for.
+pub(crate) async fn eventually<T>(what: &str, mut there: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = there().await {
+                return found;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(client::PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// Runs each behaviour with `None` (an embedded store of the edge's own) and with the URL of an empty PostgreSQL database.
+macro_rules! on_both_stores {
+    ($($behaviour:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() { super::$behaviour(None).await })*
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() {
+                let url = crate::harness::postgres::database().await;
+                super::$behaviour(Some(&url)).await
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;

@@ -1,0 +1,51 @@
+//! A CA made for one test, with a certificate for a server.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use tempfile::NamedTempFile;
+
+/// A server's certificate and the CA that signed it.
+pub(crate) struct TestIdentity {
+    ca: NamedTempFile,
+    /// For a server that proves to be the names asked for.
+    pub(crate) server: Arc<ServerConfig>,
+}
+
+impl TestIdentity {
+    /// For `names`: host names or IP addresses.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        let mut ca = CertificateParams::new(Vec::new()).unwrap();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca_key = KeyPair::generate().unwrap();
+        let ca_certificate = ca.self_signed(&ca_key).unwrap();
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(ca_certificate.pem().as_bytes()).unwrap();
+
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(names).unwrap();
+        let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+        let private = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], private.into())
+            .unwrap();
+        Self {
+            ca: file,
+            server: Arc::new(server),
+        }
+    }
+
+    /// The CA's certificate in PEM; the file lives as long as `self`.
+    pub(crate) fn ca_file(&self) -> &Path {
+        self.ca.path()
+    }
+}

@@ -1,0 +1,44 @@
+//! The integration tests: one binary, one file per behaviour.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "whatever cannot go on in a test fails it"
+)]
+#![expect(unreachable_pub, reason = "a test binary exports nothing")]
+
+mod admin;
+mod assertion;
+mod canaries;
+mod certificates;
+mod cli;
+mod command;
+mod config;
+mod dev;
+mod exhaustion;
+mod explain;
+mod fleet;
+mod floods;
+mod forward;
+mod framing;
+mod harness;
+mod hosts;
+mod http2;
+mod layers;
+mod limits;
+mod naming;
+mod observe;
+mod outage;
+mod pages;
+mod panics;
+mod resolve;
+mod shutdown;
+mod sign;
+mod stalls;
+mod store;
+mod storm;
+mod tenants;
+mod tls;
+mod tokens;
+mod tunnels;
+mod upstream;
+mod upstream_faults;

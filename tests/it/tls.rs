@@ -1,0 +1,501 @@
+//! Handshakes over real sockets: which certificate is shown, what is agreed on, and what is refused with which bytes.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy knows only functions marked #[test] as tests"
+)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Resumption};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ProtocolVersion};
+use rustls_pki_types::ServerName;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use vestibule::clock::Clock;
+use vestibule::config::TlsVersion;
+use vestibule::metrics::Metrics;
+use vestibule::model::{DomainPattern, Hostname};
+use vestibule::tls::{HandshakeError, Inventory, LocalCa, TlsAcceptor, TlsFacts, client_config};
+
+use crate::certificates::{Folder, forge_with_local_ca};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(150);
+/// Far longer than anything takes; reached only where a test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A fatal `unrecognized_name` alert, byte for byte.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// A listener that shakes hands and says `!` to whoever it agrees with.
+struct Edge {
+    address: SocketAddr,
+    outcomes: mpsc::UnboundedReceiver<Result<TlsFacts, HandshakeError>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Edge {
+    async fn start(folder: &Folder) -> Self {
+        let (inventory, _) = folder.load();
+        Self::with(inventory, &folder.metrics, |acceptor| acceptor, HOUR).await
+    }
+
+    async fn with(
+        inventory: Arc<Inventory>,
+        metrics: &Arc<Metrics>,
+        change: impl FnOnce(TlsAcceptor) -> TlsAcceptor,
+        limit: Duration,
+    ) -> Self {
+        let acceptor = TlsAcceptor::new(inventory, limit, Arc::clone(metrics));
+        let acceptor = Arc::new(change(acceptor));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (report, outcomes) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (acceptor, report) = (Arc::clone(&acceptor), report.clone());
+                tokio::spawn(async move {
+                    let outcome = match acceptor.accept(socket).await {
+                        Ok((mut stream, facts)) => {
+                            let _ = stream.write_all(b"!").await;
+                            let _ = stream.shutdown().await;
+                            Ok(facts)
+                        }
+                        Err(error) => Err(error),
+                    };
+                    let _ = report.send(outcome);
+                });
+            }
+        });
+        Self {
+            address,
+            outcomes,
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    async fn outcome(&mut self) -> Result<TlsFacts, HandshakeError> {
+        let outcome = timeout(PATIENCE, self.outcomes.recv()).await;
+        outcome.expect("the handshake ends").unwrap()
+    }
+
+    /// Shakes hands as `name` and reads the word, so that tickets arrive too.
+    async fn visit(
+        &self,
+        config: &Arc<ClientConfig>,
+        name: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpStream::connect(self.address).await?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut stream = TlsConnector::from(Arc::clone(config))
+            .connect(name, socket)
+            .await?;
+        let mut word = Vec::new();
+        stream.read_to_end(&mut word).await?;
+        assert_eq!(word, b"!");
+        Ok(stream)
+    }
+
+    /// Sends `hello` raw and returns all that comes back.
+    async fn answer_to(&self, hello: &[u8]) -> Vec<u8> {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        // The edge may refuse before all of it is taken.
+        let _ = socket.write_all(hello).await;
+        let mut answer = Vec::new();
+        let read = timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
+        let _ = read.expect("the edge closes");
+        answer
+    }
+
+    fn count(&self, result: &str) -> u64 {
+        self.metrics
+            .tls_handshakes
+            .with_label_values(&[result])
+            .get()
+    }
+}
+
+fn believing(ca: &Path) -> ClientConfig {
+    ClientConfig::clone(&client_config(Some(ca)).unwrap())
+}
+
+fn client(folder: &Folder) -> ClientConfig {
+    believing(&folder.path("ca.pem"))
+}
+
+/// The bytes of a ClientHello.
+fn hello(config: ClientConfig, name: &str) -> Vec<u8> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut bytes = Vec::new();
+    connection.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+/// `hello` with another server name of the same length.
+fn renamed(mut hello: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let at = hello
+        .windows(from.len())
+        .position(|part| part == from.as_bytes())
+        .unwrap();
+    hello[at..at + to.len()].copy_from_slice(to.as_bytes());
+    hello
+}
+
+fn presented(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[tokio::test]
+async fn the_certificate_for_the_name_is_shown_and_its_names_are_known() {
+    let folder = Folder::new()
+        .with("exact", &["x.acme.test"])
+        .with("wild", &["*.acme.test"]);
+    let mut edge = Edge::start(&folder).await;
+    let config = Arc::new(client(&folder));
+    let x = edge.visit(&config, "x.acme.test").await.unwrap();
+    let facts = edge.outcome().await.unwrap();
+    let host = |name| Hostname::parse(name).unwrap();
+    assert_eq!(facts.sni, Some(host("x.acme.test")));
+    assert!(facts.names.covers(&host("x.acme.test")));
+    // C14: this connection may not be used for the other name, which another certificate is for.
+    assert!(!facts.names.covers(&host("y.acme.test")));
+    let y = edge.visit(&config, "Y.acme.test").await.unwrap();
+    let facts = edge.outcome().await.unwrap();
+    assert_eq!(facts.sni, Some(host("y.acme.test")));
+    // C15: this one may.
+    assert!(facts.names.covers(&host("x.acme.test")));
+    assert_ne!(presented(&x), presented(&y));
+    assert_eq!(edge.count("ok"), 2);
+}
+
+#[tokio::test]
+async fn c16_names_that_nobody_has_a_certificate_for_get_an_alert() {
+    let folder = Folder::new().with("acme", &["acme.test", "*.acme.test"]);
+    let mut edge = Edge::start(&folder).await;
+    let config = || client(&folder);
+    let mut nameless = config();
+    nameless.enable_sni = false;
+    for (result, hello) in [
+        ("unknown_name", hello(config(), "globex.test")),
+        ("unknown_name", hello(config(), "a.b.acme.test")),
+        ("no_name", hello(nameless, "acme.test")),
+        (
+            "no_name",
+            renamed(hello(config(), "127-0-0-x"), "127-0-0-x", "127.0.0.1"),
+        ),
+        (
+            "illegal_name",
+            renamed(hello(config(), "acme.testx"), "acme.testx", "acme.test."),
+        ),
+    ] {
+        assert_eq!(edge.answer_to(&hello).await, UNRECOGNIZED_NAME, "{result}");
+        assert_eq!(edge.outcome().await.unwrap_err().as_str(), result);
+    }
+    assert_eq!(edge.count("unknown_name"), 2);
+    assert_eq!(edge.count("no_name"), 2);
+    assert_eq!(edge.count("illegal_name"), 1);
+}
+
+#[tokio::test]
+async fn c16_a_default_certificate_is_shown_to_the_others() {
+    let mut folder = Folder::new()
+        .with("acme", &["acme.test"])
+        .with("fallback", &["fallback.test"]);
+    folder.settings.default = Some("fallback".to_owned());
+    let mut edge = Edge::start(&folder).await;
+    let mut config = client(&folder);
+    config.enable_sni = false;
+    edge.visit(&Arc::new(config), "fallback.test")
+        .await
+        .unwrap();
+    assert_eq!(edge.outcome().await.unwrap().sni, None);
+    let wrong = edge.visit(&Arc::new(client(&folder)), "globex.test").await;
+    assert!(wrong.unwrap_err().to_string().contains("certificate"));
+    // A final dot is illegal whatever there is to show.
+    let dot = renamed(
+        hello(client(&folder), "acme.testx"),
+        "acme.testx",
+        "acme.test.",
+    );
+    assert_eq!(edge.answer_to(&dot).await, UNRECOGNIZED_NAME);
+}
+
+#[tokio::test]
+async fn alpn_prefers_http2_and_refuses_what_is_not_spoken() {
+    let folder = Folder::new().with("acme", &["acme.test"]);
+    let mut edge = Edge::start(&folder).await;
+    for (offered, http2) in [
+        (vec!["http/1.1", "h2"], true),
+        (vec!["http/1.1"], false),
+        (vec![], false),
+    ] {
+        let mut config = client(&folder);
+        config.alpn_protocols = offered.iter().map(|it| it.as_bytes().to_vec()).collect();
+        edge.visit(&Arc::new(config), "acme.test").await.unwrap();
+        assert_eq!(edge.outcome().await.unwrap().alpn_h2, http2, "{offered:?}");
+    }
+    let mut config = client(&folder);
+    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let refused = edge
+        .visit(&Arc::new(config), "acme.test")
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("NoApplicationProtocol"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn the_hybrid_key_exchange_is_agreed_on() {
+    let folder = Folder::new().with("acme", &["acme.test"]);
+    let mut edge = Edge::start(&folder).await;
+    let stream = edge
+        .visit(&Arc::new(client(&folder)), "acme.test")
+        .await
+        .unwrap();
+    let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap();
+    assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
+    let facts = edge.outcome().await.unwrap();
+    assert_eq!(facts.version, "TLSv1_3");
+    assert!(facts.cipher.starts_with("TLS13_"), "{}", facts.cipher);
+}
+
+fn only_tls12(folder: &Folder) -> Arc<ClientConfig> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let mut roots = rustls::RootCertStore::empty();
+    let root = rustls_pki_types::pem::PemObject::from_pem_file(folder.path("ca.pem")).unwrap();
+    roots.add(root).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap();
+    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[tokio::test]
+async fn the_minimum_version_is_kept() {
+    let mut folder = Folder::new().with("acme", &["acme.test"]);
+    let edge = Edge::start(&folder).await;
+    let stream = edge.visit(&only_tls12(&folder), "acme.test").await.unwrap();
+    let version = stream.get_ref().1.protocol_version();
+    assert_eq!(version, Some(ProtocolVersion::TLSv1_2));
+    folder.settings.minimum = TlsVersion::Tls13;
+    let edge = Edge::start(&folder).await;
+    assert!(edge.visit(&only_tls12(&folder), "acme.test").await.is_err());
+    assert_eq!(edge.count("protocol"), 1);
+}
+
+/// Offers any session it has to whomever it visits.
+#[derive(Debug)]
+struct Promiscuous(ClientSessionMemoryCache);
+
+fn anyone() -> ServerName<'static> {
+    ServerName::try_from("any.test").unwrap()
+}
+
+impl ClientSessionStore for Promiscuous {
+    fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
+        self.0.set_kx_hint(anyone(), group);
+    }
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        self.0.kx_hint(&anyone())
+    }
+    fn set_tls12_session(
+        &self,
+        _: ServerName<'static>,
+        value: rustls::client::Tls12ClientSessionValue,
+    ) {
+        self.0.set_tls12_session(anyone(), value);
+    }
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<rustls::client::Tls12ClientSessionValue> {
+        self.0.tls12_session(&anyone())
+    }
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {
+        self.0.remove_tls12_session(&anyone());
+    }
+    fn insert_tls13_ticket(
+        &self,
+        _: ServerName<'static>,
+        value: rustls::client::Tls13ClientSessionValue,
+    ) {
+        self.0.insert_tls13_ticket(anyone(), value);
+    }
+    fn take_tls13_ticket(
+        &self,
+        _: &ServerName<'static>,
+    ) -> Option<rustls::client::Tls13ClientSessionValue> {
+        self.0.take_tls13_ticket(&anyone())
+    }
+}
+
+#[tokio::test]
+async fn c19_a_session_is_resumed_for_the_same_name_only() {
+    let folder = Folder::new()
+        .with("acme", &["acme.test"])
+        .with("globex", &["globex.test"]);
+    let edge = Edge::start(&folder).await;
+    for base in [client(&folder), ClientConfig::clone(&only_tls12(&folder))] {
+        let mut config = base;
+        let sessions = Promiscuous(ClientSessionMemoryCache::new(8));
+        config.resumption = Resumption::store(Arc::new(sessions));
+        let config = Arc::new(config);
+        let mut kinds = Vec::new();
+        for name in ["acme.test", "acme.test", "globex.test"] {
+            let stream = edge.visit(&config, name).await.unwrap();
+            kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+        }
+        let expected = [
+            HandshakeKind::Full,
+            HandshakeKind::Resumed,
+            HandshakeKind::Full,
+        ];
+        assert_eq!(kinds, expected);
+    }
+}
+
+/// The handshake message of `hello` cut into records of `size` bytes.
+fn in_records(hello: &[u8], size: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in hello[5..].chunks(size) {
+        bytes.extend([22, 3, 1]);
+        bytes.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
+        bytes.extend(part);
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn c17_unusual_hellos_are_served_or_refused_and_harm_nobody() {
+    let folder = Folder::new().with("acme", &["acme.test"]);
+    let mut edge = Edge::start(&folder).await;
+    let many = |count: usize, alpn: &dyn Fn(usize) -> Vec<u8>| {
+        let mut config = client(&folder);
+        config.alpn_protocols = (0..count).map(alpn).collect();
+        hello(config, "acme.test")
+    };
+    let thousand = many(1000, &|n| {
+        if n == 999 {
+            b"h2".to_vec()
+        } else {
+            format!("p{n}").into()
+        }
+    });
+    let long = many(200, &|n| format!("{n:0>200}").into());
+    let plain = hello(client(&folder), "acme.test");
+    // Served: the edge answers with its own hello (a handshake record).
+    for hello in [
+        in_records(&plain, 1),
+        in_records(&plain, 100),
+        thousand.clone(),
+        in_records(&thousand, 30),
+    ] {
+        let mut socket = TcpStream::connect(edge.address).await.unwrap();
+        socket.write_all(&hello).await.unwrap();
+        assert_eq!(
+            timeout(PATIENCE, socket.read_u8()).await.unwrap().unwrap(),
+            22
+        );
+    }
+    // Refused: longer than 16 KiB. The alert may be overtaken by a reset, since much of it is never read.
+    assert!(long.len() > 16 * 1024);
+    for hello in [long.clone(), in_records(&thousand, 2)] {
+        let answer = edge.answer_to(&hello).await;
+        assert!(
+            matches!(answer[..], [] | [21, 3, 3, 0, 2, 2, 50]),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(edge.count("hello_too_long"), 2);
+    // Not TLS at all.
+    for noise in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0; 600],
+        &[22, 3, 1, 0, 0],
+        &[22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff],
+    ] {
+        let mut socket = TcpStream::connect(edge.address).await.unwrap();
+        socket.write_all(noise).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    }
+    // And all goes on.
+    while edge.outcomes.try_recv().is_ok() {}
+    edge.visit(&Arc::new(client(&folder)), "acme.test")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn h1_half_a_client_hello_is_closed() {
+    let folder = Folder::new().with("acme", &["acme.test"]);
+    let (inventory, _) = folder.load();
+    let mut edge = Edge::with(inventory, &folder.metrics, |it| it, SHORT).await;
+    let hello = hello(client(&folder), "acme.test");
+    for part in [
+        &hello[..0],
+        &hello[..3],
+        &hello[..hello.len() / 2],
+        &hello[..],
+    ] {
+        edge.answer_to(part).await;
+        let outcome = edge.outcome().await;
+        assert!(
+            matches!(outcome, Err(HandshakeError::Timeout)),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(edge.count("timeout"), 4);
+}
+
+#[tokio::test]
+async fn h15_handshakes_wait_for_their_turn() {
+    let folder = Folder::new().with("acme", &["acme.test"]);
+    let (inventory, _) = folder.load();
+    let one_at_a_time = |acceptor: TlsAcceptor| acceptor.with_turns(1);
+    let edge = Edge::with(inventory, &folder.metrics, one_at_a_time, HOUR).await;
+    let config = Arc::new(client(&folder));
+    // Whoever has said nothing takes no turn.
+    let _silent = TcpStream::connect(edge.address).await.unwrap();
+    edge.visit(&config, "acme.test").await.unwrap();
+    let mut slow = TcpStream::connect(edge.address).await.unwrap();
+    slow.write_all(&hello(client(&folder), "acme.test"))
+        .await
+        .unwrap();
+    assert_eq!(
+        slow.read_u8().await.unwrap(),
+        22,
+        "the slow one has its turn"
+    );
+    let mut next = std::pin::pin!(edge.visit(&config, "acme.test"));
+    assert!(timeout(SHORT, &mut next).await.is_err());
+    drop(slow);
+    timeout(PATIENCE, next).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_local_authority_is_believed_for_localhost_and_for_nothing_else() {
+    let authority = TempDir::new().unwrap();
+    let folder = Folder::new();
+    let now = Clock::system().now();
+    let ca = LocalCa::open(authority.path(), now).unwrap();
+    let names = ["localhost", "*.acme.localhost"].map(|name| DomainPattern::parse(name).unwrap());
+    ca.issue(folder.directory.path(), "dev", &names, now)
+        .unwrap();
+    forge_with_local_ca(authority.path(), folder.directory.path());
+    let edge = Edge::start(&folder).await;
+    let config = Arc::new(believing(ca.certificate_path()));
+    edge.visit(&config, "localhost").await.unwrap();
+    edge.visit(&config, "x.acme.localhost").await.unwrap();
+    let forged = edge.visit(&config, "example.com").await.unwrap_err();
+    assert!(forged.to_string().contains("NameConstraint"), "{forged}");
+}
