@@ -8,6 +8,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 pub mod access_log;
+mod asker;
 mod body;
 mod connection;
 mod failure;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{ACCEPT, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use super::asker::Asker;
 use super::body::EdgeBody;
 use super::connection::Connection;
 use super::io::Exchange;
@@ -30,16 +30,6 @@ use crate::resolve::Facts;
 use crate::shutdown::Phase;
 use crate::sign::Claims;
 use crate::upstream::Answer;
-
-/// What an answer to this request has to know of it after its head is gone.
-pub(super) struct Asker {
-    pub(super) method: Method,
-    accept: Option<HeaderValue>,
-    origin: Option<HeaderValue>,
-    /// The visitor has announced a body.
-    has_body: bool,
-    pub(super) takes_trailers: bool,
-}
 
 /// A head that the signer has closed: what is in it now is what the upstream sees.
 struct SignedRequest {
@@ -336,20 +326,4 @@ fn probe(worker: &Worker, head: &Parts) -> Option<Response<Bytes>> {
     }
     let ready = worker.shared.resolver.ready() && worker.shared.stopping.phase() == Phase::Running;
     Some(local::probe(ready))
-}
-
-impl Asker {
-    fn of(head: &Parts, worker: &Worker) -> Self {
-        Self {
-            method: head.method.clone(),
-            accept: head.headers.get(ACCEPT).cloned(),
-            origin: decide::allowed_origin(head, &worker.shared.policy).cloned(),
-            has_body: head.headers.contains_key(http::header::TRANSFER_ENCODING)
-                || head
-                    .headers
-                    .get(CONTENT_LENGTH)
-                    .is_some_and(|length| length != "0"),
-            takes_trailers: decide::wants_trailers(&head.headers),
-        }
-    }
 }

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use http::header::{CONTENT_LENGTH, TRAILER};
 use http::{HeaderValue, Response, StatusCode, Version, response};
 
+use super::asker::Asker;
 use super::body::EdgeBody;
 use super::io::Exchange;
 use super::live::Cuttable;
 use super::record::Record;
-use super::request::Asker;
 use super::upload::RequestBody;
 use super::worker::Worker;
 use crate::decide::rewrite::{self, RequestIds};

@@ -9,11 +9,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::command::Folder;
+use crate::command::{self, Folder};
 use crate::harness::client::{Visitor, get, request};
 use crate::harness::mint::Signer;
-use crate::harness::node::Node;
 use crate::harness::postgres;
+use crate::harness::process::Process;
 use crate::harness::upstream::TestUpstream;
 
 const BEARER: &str = "canary-bearer-7d1f";
@@ -73,13 +73,28 @@ fn config(store: &str, upstream: &str) -> String {
          [routing]\nplatform_hosts = [\"app.localhost\"]\n\
          [[routing.token]]\nissuer = \"https://auth.test\"\naudience = [\"app\"]\nalgorithms = [\"HS256\"]\n\
          hmac_secret_file = \"issuer.secret\"\nclaim = \"tenant_id\"\ncookie = \"session\"\n\
-         [log]\nlevel = \"trace\"\n\
          [[upstream]]\nname = \"default\"\nendpoints = [\"{upstream}\"]\n"
     )
 }
 
+/// Serves, and logs whatever there is to say.
+async fn run(folder: &Folder) -> Process {
+    let mut command = command::vestibule();
+    command.arg("run").env("VESTIBULE_LOG__LEVEL", "trace");
+    let mut node = Process::spawn(command, &folder.path(""));
+    node.http().await;
+    node
+}
+
+/// Stops it, and gives all that it said: standard output, standard error.
+async fn stop(mut node: Process) -> (String, String) {
+    node.terminate();
+    assert_eq!(node.ended().await, 0, "{}", node.log());
+    (node.output(), node.log())
+}
+
 /// Requests with every secret that a visitor can bring, served and refused; answers with all that came back.
-async fn visit(node: &Node, valid: &str) -> String {
+async fn visit(node: &mut Process, valid: &str) -> String {
     let target = format!("/path?token={QUERY}");
     let field = format!("X-Api-Key: {FIELD}");
     let cookie = format!("Cookie: session={COOKIE}; other={COOKIE}");
@@ -112,6 +127,8 @@ async fn visit(node: &Node, valid: &str) -> String {
         format!("GET {target} HTTP/1.1\r\nHost: user:{FIELD}@acme.localhost\r\n\r\n"),
         format!("GET http://user:{FIELD}@acme.localhost/ HTTP/1.1\r\nHost: acme.localhost\r\n\r\n"),
         format!("{BODY} not http at all\r\n\r\n"),
+        // U+009B begins an order to a terminal as ESC does.
+        "GET / HTTP/1.1\r\nHost: \u{9b}31m\r\nUser-Agent: \u{9b}31m\r\n\r\n".to_owned(),
     ] {
         let mut visitor = node.visit().await;
         visitor.write(bad).await;
@@ -123,17 +140,17 @@ async fn visit(node: &Node, valid: &str) -> String {
 }
 
 /// The same over HTTP/2, whose codec has a log of its own.
-async fn visit_h2(node: &Node, valid: &str) {
+async fn visit_h2(node: &mut Process, valid: &str) {
     let uri = format!("http://acme.localhost/path?token={QUERY}");
     let asked = http::Request::post(uri)
         .header("authorization", format!("Bearer {valid}"))
         .header("cookie", format!("session={COOKIE}"))
         .header("x-api-key", FIELD);
     let asked = asked.body(()).unwrap();
-    crate::harness::frames::ask_h2(node.http(), asked, BODY.as_bytes()).await;
+    crate::harness::frames::ask_h2(node.http().await, asked, BODY.as_bytes()).await;
 }
 
-async fn admin(node: &Node) -> String {
+async fn admin(node: &mut Process) -> String {
     let mut all = String::new();
     for path in [
         "/metrics",
@@ -147,7 +164,7 @@ async fn admin(node: &Node) -> String {
             &format!("{path}?token={QUERY}"),
             &[&format!("Authorization: Bearer {BEARER}")],
         );
-        let answer = Visitor::connect(node.admin()).await.ask(asked).await;
+        let answer = Visitor::connect(node.admin().await).await.ask(asked).await;
         all.push_str(&format!("{answer:?}\n{}\n", answer.text()));
     }
     all
@@ -179,21 +196,25 @@ async fn serve_and_look(store: &str) {
         assert_eq!(ran.code, 0, "{line}: {ran:?}");
         canaries.assert_absent(line, format!("{ran:?}"));
     }
-    let node = Node::run(&folder.path("")).await;
+    let mut node = run(&folder).await;
     canaries.add_key(&folder.path("var/secret.key"));
-    let answers = visit(&node, &valid).await;
-    visit_h2(&node, &valid).await;
+    let answers = visit(&mut node, &valid).await;
+    visit_h2(&mut node, &valid).await;
     canaries.assert_absent("answers", answers);
-    canaries.assert_absent("the operator's answers", admin(&node).await);
+    canaries.assert_absent("the operator's answers", admin(&mut node).await);
     // What the upstream got proves that the secrets went where they belong.
     let seen = upstream.seen().await;
     assert!(seen.header("cookie").unwrap().contains(COOKIE));
     for seen in upstream.requests() {
         canaries.add("an assertion", seen.header("x-tenant-assertion").unwrap());
     }
-    let (out, err) = node.stop();
+    let (out, err) = stop(node).await;
     assert!(out.contains("\"path\":\"/path\""), "access lines: {out}");
     assert!(err.contains("TRACE"), "the log says everything: {err}");
+    for said in [&out, &err] {
+        let order = said.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(order, None, "an order to a terminal in {said}");
+    }
     canaries.assert_absent("standard output", &out);
     canaries.assert_absent("standard error", &err);
     let snapshot = std::fs::read(folder.path("var/routes.snapshot")).unwrap();
@@ -267,11 +288,11 @@ async fn i8_nor_where_the_store_cannot_be_reached() {
             canaries.assert_absent(line, format!("{}\n{}", ran.out, ran.err));
             assert!(line == "check" || ran.code != 0, "{line}: {ran:?}");
         }
-        let node = Node::run(&folder.path("")).await;
-        let answers = visit(&node, &valid_token()).await;
+        let mut node = run(&folder).await;
+        let answers = visit(&mut node, &valid_token()).await;
         assert!(answers.contains("store_unavailable"), "{answers}");
         canaries.assert_absent("answers", answers);
-        let (out, err) = node.stop();
+        let (out, err) = stop(node).await;
         canaries.assert_absent("standard output", out);
         canaries.assert_absent("standard error", err);
     }

@@ -11,7 +11,6 @@ pub mod identity;
 pub mod issuer;
 pub mod jwks_server;
 pub mod mint;
-pub mod node;
 pub mod postgres;
 pub mod process;
 pub mod upstream;

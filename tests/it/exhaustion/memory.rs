@@ -4,33 +4,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::harness::client::{Visitor, get, request};
+use crate::harness::edge::{Edge, Plan};
 use crate::harness::frames::{
     CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, block, field, frame,
 };
-use crate::harness::node::Node;
+use crate::harness::process::Process;
 
 const MIB: u64 = 1 << 20;
 
-/// A node with the tenant `acme` whose upstream reads everything and answers at the end of the connection's head and body.
-async fn node(folder: &std::path::Path) -> Node {
-    let upstream = swallowing().await;
-    let toml = format!(
-        "[edge]\nhttp = [\"127.0.0.1:0\"]\nworkers = 1\n\
-         [limits]\nbody = \"2GiB\"\nconnections_per_ip = 10000\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n\
-         [[upstream]]\nname = \"default\"\nendpoints = [\"http://{upstream}\"]\n"
-    );
-    std::fs::write(folder.join("vestibule.toml"), toml).unwrap();
-    for arguments in [&["store", "migrate"][..], &["tenant", "create", "acme"]] {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule"));
-        let ran = command
-            .current_dir(folder)
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(ran.status.success(), "{ran:?}");
-    }
-    Node::run(folder).await
+/// A node with the tenant `acme`, whose upstream reads everything before it answers.
+async fn node() -> (Plan, Process) {
+    let plan = Edge::with(swallowing().await)
+        .config("[limits]\nbody = \"2GiB\"\nconnections_per_ip = 10000\n[log]\naccess = \"off\"")
+        .tenants(&["acme"])
+        .filled()
+        .await;
+    let process = Process::start(&plan);
+    (plan, process)
 }
 
 /// Reads bodies of announced length without keeping them, and says how long they were.
@@ -78,8 +68,7 @@ async fn swallowing() -> std::net::SocketAddr {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h17_a_gibibyte_streams_through_in_flat_memory() {
     const LENGTH: u64 = 1024 * MIB;
-    let folder = tempfile::tempdir().unwrap();
-    let node = node(folder.path()).await;
+    let (_plan, mut node) = node().await;
     let mut visitor = node.visit().await;
     assert_eq!(
         visitor.ask(get("acme.localhost", "/", &[])).await.status,
@@ -105,8 +94,7 @@ async fn h17_a_gibibyte_streams_through_in_flat_memory() {
 #[tokio::test]
 async fn h9_h13_bombs_and_idle_connections_cost_little_memory() {
     const CONNECTIONS: u64 = 500;
-    let folder = tempfile::tempdir().unwrap();
-    let node = node(folder.path()).await;
+    let (_plan, mut node) = node().await;
     let mut visitor = node.visit().await;
     assert_eq!(
         visitor.ask(get("acme.localhost", "/", &[])).await.status,
@@ -130,7 +118,7 @@ async fn h9_h13_bombs_and_idle_connections_cost_little_memory() {
     let bomb = bomb.concat();
     let mut bombers = Vec::new();
     for _ in 0..20 {
-        let mut bomber = Frames::open(node.http()).await;
+        let mut bomber = Frames::open(node.http().await).await;
         bomber.send(&bomb).await;
         bomber.next().await;
         bombers.push(bomber);

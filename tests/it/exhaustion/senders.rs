@@ -3,6 +3,7 @@
 use tokio::io::AsyncWriteExt;
 
 use super::closed_for;
+use crate::certificates::Folder;
 use crate::harness::client::{Visitor, get, request};
 use crate::harness::edge::Edge;
 use crate::harness::frames::{DATA, Frames, HEADERS, RST_STREAM, frame, post_frame};
@@ -42,9 +43,31 @@ async fn h1_h2_a_head_that_does_not_come_costs_a_connection_nothing_else() {
         assert_eq!(visitor.rest().await, b"", "a close and no more");
         closed_for(&edge, "head_timeout", (count + 1) as f64).await;
     }
-    let preface = Frames::open(edge.http()).await;
-    drop(preface);
+    // Over HTTP/2 a preface promises requests as a byte does over HTTP/1; half a frame is half a head.
+    let mut visitor = Frames::open(edge.http()).await;
+    visitor.send(&frame(HEADERS, 0, 1, &[0x82])[..9]).await;
+    visitor.rest().await;
+    closed_for(&edge, "head_timeout", 4.0).await;
     assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn h1_a_handshake_that_does_not_come_is_given_up() {
+    let certificates = Folder::new().with("acme", &["acme.localhost"]);
+    let directory = certificates.directory.path();
+    let tls = format!("[edge]\nhttps = [\"127.0.0.1:0\"]\n[tls]\ndirectory = {directory:?}");
+    let upstream = TestUpstream::echo();
+    let plan = Edge::with(upstream.address).config(&format!("{tls}\n{}", only_short("head")));
+    let edge = plan.start().await;
+    // Nothing; the beginning of a record; a record with the beginning of a ClientHello.
+    for sent in [&b""[..], &[22, 3, 1], &[22, 3, 1, 0, 5, 1, 0, 2, 0, 3]] {
+        let mut visitor = Visitor::connect(edge.https()).await;
+        visitor.write(sent).await;
+        visitor.ended().await;
+    }
+    edge.until_metric("vestibule_tls_handshakes_total{result=\"timeout\"}", 3.0)
+        .await;
+    edge.until_metric("vestibule_open_connections", 0.0).await;
 }
 
 #[tokio::test]

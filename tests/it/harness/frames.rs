@@ -7,8 +7,7 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -16,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::client::{Answer, PATIENCE};
+use super::http2::Http2;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
@@ -210,51 +210,12 @@ async fn read_frames(mut reading: OwnedReadHalf, sender: mpsc::UnboundedSender<F
 }
 
 /// One request over HTTP/2 on a connection of its own, by a client that keeps to the protocol.
-pub(crate) async fn ask_h2(address: SocketAddr, request: Request<()>, body: &[u8]) -> Answer {
+pub(crate) async fn ask_h2(
+    address: SocketAddr,
+    request: Request<()>,
+    body: &'static [u8],
+) -> Answer {
     let socket = TcpStream::connect(address).await.unwrap();
-    let (requests, connection) = h2::client::handshake(socket).await.unwrap();
-    // Ends with the test, or says through the request why it ended.
-    let connection = tokio::spawn(connection);
-    let mut requests = requests.ready().await.unwrap();
-    let (answer, mut sending) = requests.send_request(request, body.is_empty()).unwrap();
-    if !body.is_empty() {
-        // A refusal may come, and the stream be closed, before all was said.
-        let _ = sending.send_data(Bytes::copy_from_slice(body), true);
-    }
-    let answer = timeout(PATIENCE, answer).await.expect("an answer in time");
-    let answer = read(answer.unwrap()).await;
-    connection.abort();
-    answer
-}
-
-async fn read(answer: http::Response<h2::RecvStream>) -> Answer {
-    let (head, mut stream) = answer.into_parts();
-    let mut answer = Answer {
-        status: head.status.as_u16(),
-        version: "HTTP/2".to_owned(),
-        headers: pairs(&head.headers),
-        body: Vec::new(),
-        trailers: Vec::new(),
-        complete: true,
-    };
-    while let Some(data) = timeout(PATIENCE, stream.data())
-        .await
-        .expect("more in time")
-    {
-        let Ok(data) = data else {
-            answer.complete = false;
-            break;
-        };
-        let _ = stream.flow_control().release_capacity(data.len());
-        answer.body.extend_from_slice(&data);
-    }
-    answer
-}
-
-fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let pairs = headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), text(value)));
-    pairs.collect()
+    let body = (!body.is_empty()).then_some(body);
+    Http2::over(socket).await.send(request, body, None).await
 }

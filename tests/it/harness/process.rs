@@ -1,7 +1,7 @@
 //! `vestibule run` as a process of its own, which ends with the test however that ends.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,7 +17,13 @@ use crate::command;
 pub(crate) struct Process {
     child: Child,
     guardian: ChildStdin,
-    log: Arc<Mutex<Vec<serde_json::Value>>>,
+    out: Said,
+    err: Said,
+}
+
+/// All that a process says on one of its outputs.
+struct Said {
+    text: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
 }
 
@@ -31,33 +37,27 @@ impl Process {
         Self::spawn(command, &plan.folder())
     }
 
-    /// Starts `command`, which runs an edge.
+    /// Starts `command`, which runs an edge and logs `info` at least.
     pub(crate) fn spawn(mut command: Command, folder: &Path) -> Self {
+        if !command
+            .get_envs()
+            .any(|(name, _)| name == "VESTIBULE_LOG__LEVEL")
+        {
+            command.env("VESTIBULE_LOG__LEVEL", "info");
+        }
         let mut child = command
             .current_dir(folder)
-            .env("VESTIBULE_LOG__LEVEL", "info")
             .env("VESTIBULE_LOG__FORMAT", "json")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let guardian = guard(child.id());
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let kept = Arc::clone(&log);
-        let reader = std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let plain = || serde_json::Value::String(line.clone());
-                let line = serde_json::from_str(&line).unwrap_or_else(|_| plain());
-                kept.lock().unwrap().push(line);
-            }
-        });
         Self {
+            guardian: guard(child.id()),
+            out: Said::on(child.stdout.take().unwrap()),
+            err: Said::on(child.stderr.take().unwrap()),
             child,
-            guardian,
-            log,
-            reader,
         }
     }
 
@@ -92,32 +92,69 @@ impl Process {
     pub(crate) async fn ended(&mut self) -> i32 {
         let child = &mut self.child;
         let status = super::until(|| child.try_wait().unwrap()).await;
-        super::until(|| self.reader.is_finished().then_some(())).await;
+        let read = || self.out.is_all() && self.err.is_all();
+        super::until(|| read().then_some(())).await;
         status.code().unwrap_or(-1)
     }
 
-    /// What it has said so far, line by line.
+    /// What it has logged so far, line by line.
     pub(crate) fn log(&self) -> String {
-        let lines = self.log.lock().unwrap();
-        let lines = lines.iter().map(|line| match line {
-            serde_json::Value::String(line) => line.clone(),
-            other => other.to_string(),
-        });
-        lines.collect::<Vec<_>>().join("\n")
+        self.err.so_far()
+    }
+
+    /// What it has written to standard output so far.
+    pub(crate) fn output(&self) -> String {
+        self.out.so_far()
+    }
+
+    /// The most memory it has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<u64>().unwrap() * 1024
     }
 
     async fn listens(&mut self, message: &str) -> SocketAddr {
         super::until(|| {
-            let said = |line: &serde_json::Value| {
+            let said = |line: &str| {
+                let line: serde_json::Value = serde_json::from_str(line).ok()?;
                 let fields = &line["fields"];
                 let right = fields["message"] == message;
                 right.then(|| fields["address"].as_str().unwrap().parse().unwrap())
             };
-            let address = self.log.lock().unwrap().iter().find_map(said);
+            let address = self.log().lines().find_map(said);
             assert!(address.is_some() || self.is_running(), "{}", self.log());
             address
         })
         .await
+    }
+}
+
+impl Said {
+    fn on(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                kept.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        Self { text, reader }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    fn is_all(&self) -> bool {
+        self.reader.is_finished()
     }
 }
 

@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use vestibule::model::TenantState;
 
+use crate::certificates::Folder;
 use crate::harness::client::{Visitor, get, request};
-use crate::harness::edge::{Edge, Plan};
+use crate::harness::edge::Edge;
 use crate::harness::upstream::{Connection, TestUpstream};
 
 const WEBSOCKET: &[&str] = &[
@@ -34,23 +34,13 @@ async fn answering(mut connection: Connection) {
     }
 }
 
-/// Puts a certificate for `host` where the edge looks for it.
-fn certify(plan: &Plan, host: &str) {
-    let folder = plan.folder().join("certs");
-    std::fs::create_dir_all(&folder).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec![host.to_owned()])
-        .unwrap()
-        .self_signed(&key)
-        .unwrap();
-    std::fs::write(folder.join("a.crt"), certificate.pem()).unwrap();
-    std::fs::write(folder.join("a.key"), key.serialize_pem()).unwrap();
-}
-
-async fn edge(upstream: &TestUpstream) -> Edge {
+async fn edge(upstream: &TestUpstream, certificates: &Folder) -> Edge {
     let plan = Edge::with(upstream.address);
-    certify(&plan, "acme.localhost");
-    plan.config("[edge]\nhttps = [\"127.0.0.1:0\"]\nredirect_https = false")
+    let directory = certificates.directory.path();
+    let tls = format!(
+        "[edge]\nhttps = [\"127.0.0.1:0\"]\nredirect_https = false\n[tls]\ndirectory = {directory:?}"
+    );
+    plan.config(&tls)
         .config_behind("[[upstream]]\nname = \"dead\"\nendpoints = [\"http://127.0.0.1:1\"]")
         .tenants(&["acme", "globex"])
         .tenant_in("stopped", TenantState::Suspended)
@@ -60,8 +50,11 @@ async fn edge(upstream: &TestUpstream) -> Edge {
         .await
 }
 
-async fn visit_tls(edge: &Edge) -> Visitor<tokio_rustls::client::TlsStream<TcpStream>> {
-    let ca = edge.folder().join("certs/a.crt");
+async fn visit_tls(
+    edge: &Edge,
+    certificates: &Folder,
+) -> Visitor<tokio_rustls::client::TlsStream<TcpStream>> {
+    let ca = certificates.path("ca.pem");
     let config = vestibule::tls::client_config(Some(&ca)).unwrap();
     let socket = TcpStream::connect(edge.https()).await.unwrap();
     let name = ServerName::try_from("acme.localhost").unwrap();
@@ -70,7 +63,7 @@ async fn visit_tls(edge: &Edge) -> Visitor<tokio_rustls::client::TlsStream<TcpSt
 }
 
 /// The requests whose number the test knows.
-async fn visit(edge: &Edge) {
+async fn visit(edge: &Edge, certificates: &Folder) {
     let mut visitor = edge.visit().await;
     for (host, path, status) in [
         ("acme.localhost", "/", 200),
@@ -85,7 +78,7 @@ async fn visit(edge: &Edge) {
         let answer = visitor.ask(get(host, path, &[])).await;
         assert_eq!(answer.status, status, "{host}: {}", answer.text());
     }
-    let secure = visit_tls(edge)
+    let secure = visit_tls(edge, certificates)
         .await
         .ask(get("acme.localhost", "/", &[]))
         .await;
@@ -100,8 +93,9 @@ async fn visit(edge: &Edge) {
 #[tokio::test]
 async fn every_series_counts_what_happened() {
     let upstream = TestUpstream::script(answering);
-    let edge = edge(&upstream).await;
-    visit(&edge).await;
+    let certificates = Folder::new().with("acme", &["acme.localhost"]);
+    let edge = edge(&upstream, &certificates).await;
+    visit(&edge, &certificates).await;
     for ([listener, refusal, class, via], wanted) in REQUESTS {
         let labels = format!(
             "listener=\"{listener}\",refusal=\"{refusal}\",status_class=\"{class}\",via=\"{via}\""
