@@ -1,15 +1,16 @@
 //! A decision in words: every step that led to it and what would be sent. Nothing is sent, taken or counted.
 
-use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use http::request::Parts;
 use serde::Serialize;
 
-use super::rewrite::{self, RequestIds};
+use super::rewrite;
 use super::{
     Answer, Arrival, Case, Decision, Forward, HostClass, Policy, Target, Visit, decide, forwarded,
 };
 use crate::clock::Timestamp;
 use crate::config::HostPolicy;
+use crate::http1::RequestHead;
 use crate::model::{Limits, Match, Refusal, Source, identity};
 use crate::resolve::{Facts, Keys, TokenFact};
 use crate::upstream::Upstream;
@@ -138,7 +139,7 @@ pub fn explain(
         Ok(Decision::Answer(answer)) => answered(&answer),
         Ok(Decision::Forward(forward)) => {
             let claims = claims(&forward);
-            Outcome::Forward(Box::new(forwarded(head, &forward, visit, policy, claims)))
+            Outcome::Forward(Box::new(forwarded(&head, &forward, visit, policy, claims)))
         }
     };
     let host = Some(arrival.host.hostname.to_string());
@@ -249,22 +250,18 @@ fn token_in_words(fact: &TokenFact) -> String {
 }
 
 fn forwarded(
-    mut head: Parts,
+    inbound: &Parts,
     forward: &Forward,
     visit: &Visit,
     policy: &Policy,
     claims: Option<serde_json::Value>,
 ) -> Forwarded {
     let unknown = HeaderValue::from_static("(drawn for each request)");
-    let trace_parent = rewrite::continue_trace(&mut head.headers, "(trace)", "(span)");
-    let ids = RequestIds {
-        request: unknown,
-        trace_parent,
-    };
-    let origin = forwarded::origin(&head, visit, policy);
-    let mut head = rewrite::outbound(head, forward, visit, &origin, policy, &ids);
+    let ids = rewrite::ids(&inbound.headers, unknown, "(trace)", "(span)");
+    let origin = forwarded::origin(inbound, visit, policy);
+    let mut head = rewrite::outbound(Vec::new(), inbound, forward, visit, &origin, policy, &ids);
     if let Some(host) = endpoint_host(&forward.upstream) {
-        head.headers.insert(HOST, host);
+        head.replace_host(host.as_bytes());
     }
     let Limits {
         requests_per_second,
@@ -284,8 +281,8 @@ fn forwarded(
             body,
         },
         upstream: forward.upstream.name.to_string(),
-        target: head.uri.to_string(),
-        headers: shown(&head.headers),
+        target: head.target().to_owned(),
+        headers: shown(&head),
         claims,
     }
 }
@@ -300,15 +297,18 @@ fn endpoint_host(upstream: &Upstream) -> Option<HeaderValue> {
 }
 
 /// Fields as they may be printed: what authenticates the visitor is masked.
-fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
-    let value = |name: &http::HeaderName, value: &HeaderValue| {
-        if [AUTHORIZATION, COOKIE].contains(name) || *name == identity::TENANT_ASSERTION {
-            return "(masked)".to_owned();
-        }
-        String::from_utf8_lossy(value.as_bytes()).into_owned()
+fn shown(head: &RequestHead) -> Vec<(String, String)> {
+    let secret = |name: &str| {
+        let names = [&AUTHORIZATION, &COOKIE, &identity::TENANT_ASSERTION];
+        names.iter().any(|secret| secret.as_str() == name)
     };
-    headers
-        .iter()
-        .map(|(name, content)| (name.to_string(), value(name, content)))
+    head.fields()
+        .map(|(name, value)| {
+            let value = match secret(name) {
+                true => "(masked)".to_owned(),
+                false => String::from_utf8_lossy(value).into_owned(),
+            };
+            (name.to_owned(), value)
+        })
         .collect()
 }

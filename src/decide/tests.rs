@@ -26,6 +26,23 @@ impl Visit {
     }
 }
 
+/// A request to `a.test` that is sent on for nobody.
+pub(crate) fn forward_for_tests(port: Option<u16>) -> Forward {
+    let policy = policy();
+    Forward {
+        route: None,
+        sources: Sources::default(),
+        limits: policy.limits,
+        upstream: Arc::clone(policy.upstreams.iter().next().unwrap()),
+        hostname: Hostname::parse("a.test").unwrap(),
+        port,
+        target: None,
+        prefix: None,
+        upgrade: false,
+        failed_cookies: Vec::new(),
+    }
+}
+
 fn config() -> Config {
     Config::parse("", "test", std::iter::empty()).unwrap()
 }

@@ -22,7 +22,7 @@ impl IdSource {
     }
 
     /// The ids of a request: a trusted proxy's request id is kept, a valid trace is continued.
-    pub(super) fn draw(&self, headers: &mut HeaderMap, trusted: bool) -> RequestIds {
+    pub(super) fn draw(&self, headers: &HeaderMap, trusted: bool) -> RequestIds {
         let mut bytes = [0; 24];
         self.0.borrow_mut().fill_bytes(&mut bytes);
         let mut hex = [0; 48];
@@ -37,10 +37,7 @@ impl IdSource {
         let request = inbound
             .or_else(|| HeaderValue::from_str(trace).ok())
             .unwrap_or(HeaderValue::from_static("0"));
-        RequestIds {
-            request,
-            trace_parent: rewrite::continue_trace(headers, trace, span),
-        }
+        rewrite::ids(headers, request, trace, span)
     }
 }
 

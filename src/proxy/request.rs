@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -24,16 +24,19 @@ use super::{failure, local, respond, upgrade};
 use crate::decide::rewrite::{self, RequestIds};
 use crate::decide::{self, Arrival, Case, Decision, Forward, Target};
 use crate::guard::Permit;
+use crate::http1::RequestHead;
 use crate::model::refusal::Extra;
-use crate::model::{Code, Refusal};
+use crate::model::{Code, Refusal, identity};
 use crate::resolve::Facts;
 use crate::shutdown::Phase;
 use crate::sign::Claims;
-use crate::upstream::Answer;
+use crate::upstream::{self, Answer};
 
 /// A head that the signer has closed: what is in it now is what the upstream sees.
 struct SignedRequest {
-    head: Parts,
+    head: RequestHead,
+    method: Method,
+    length: Option<u64>,
     forward: Forward,
     permit: Permit,
 }
@@ -46,8 +49,8 @@ pub(super) async fn answer(
 ) -> Response<EdgeBody> {
     let exchange = connection.state.begin_request();
     let mut record = Record::begin(&worker, &connection, &request);
-    let (mut head, body) = request.into_parts();
-    let ids = worker.ids.draw(&mut head.headers, connection.visit.trusted);
+    let (head, body) = request.into_parts();
+    let ids = worker.ids.draw(&head.headers, connection.visit.trusted);
     record.request_id.clone_from(&ids.request);
     record.trace_parent = Some(ids.trace_parent.clone());
     if let Some(response) = probe(&worker, &head) {
@@ -123,7 +126,7 @@ async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result
         Decision::Forward(forward) => forward,
     };
     let permit = permit(stage, &forward)?;
-    let signed = signed(stage, head, forward, permit)?;
+    let signed = signed(stage, &head, forward, permit)?;
     let names = Names {
         target: arrival.target,
         generation,
@@ -172,15 +175,23 @@ fn permit(stage: &Stage<'_>, forward: &Forward) -> Result<Permit, Refusal> {
 
 fn signed(
     stage: &mut Stage<'_>,
-    head: Parts,
+    inbound: &Parts,
     forward: Forward,
     permit: Permit,
 ) -> Result<SignedRequest, Refusal> {
     let shared = &stage.worker.shared;
     let visit = &stage.connection.visit;
-    let origin = decide::origin(&head, visit, &shared.policy);
+    let origin = decide::origin(inbound, visit, &shared.policy);
     stage.record.visitor = origin.visitor;
-    let mut head = rewrite::outbound(head, &forward, visit, &origin, &shared.policy, stage.ids);
+    let mut head = rewrite::outbound(
+        stage.worker.pool.memory(),
+        inbound,
+        &forward,
+        visit,
+        &origin,
+        &shared.policy,
+        stage.ids,
+    );
     let claims = Claims {
         route: forward.route.as_deref(),
         upstream: &forward.upstream.name,
@@ -194,10 +205,11 @@ fn signed(
         .map_err(|error| {
             Refusal::new(Code::InternalError, "The request could not be signed.").because(error)
         })?;
-    head.headers
-        .insert(crate::model::identity::TENANT_ASSERTION.clone(), assertion);
+    head.field(identity::TENANT_ASSERTION.as_str(), assertion.as_bytes());
     Ok(SignedRequest {
         head,
+        method: inbound.method.clone(),
+        length: decide::content_length(&inbound.headers),
         forward,
         permit,
     })
@@ -212,6 +224,8 @@ async fn send(
 ) -> Result<Served, Refusal> {
     let SignedRequest {
         head,
+        method,
+        length,
         forward,
         permit,
     } = signed;
@@ -232,10 +246,14 @@ async fn send(
     });
     let tenant = forward.route.as_ref().map(|route| route.tenant);
     let mut live = Cuttable::new(&stage.worker.live, tenant, names);
-    let sending = stage
-        .worker
-        .pool
-        .send(&forward.upstream, Request::from_parts(head, body));
+    let request = upstream::Request {
+        head,
+        method,
+        length,
+        upgrade: forward.upgrade.then(|| rewrite::UPGRADED.clone()),
+        body,
+    };
+    let sending = stage.worker.pool.send(&forward.upstream, request);
     let outcome = live.run(sending).await;
     if let Some(part) = &mut stage.record.upstream {
         part.answered = Some(tokio::time::Instant::now());
@@ -248,12 +266,15 @@ async fn send(
         part.endpoint = Some(answer.endpoint);
         part.retried = answer.retried;
     }
-    let Answer { response, .. } = answer;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    let Answer {
+        response, tunnel, ..
+    } = answer;
+    if let Some(upstream) = tunnel {
         return match upgrade {
             Some(visitor) if forward.upgrade => Ok(Served::Tunnel(Box::new(upgrade::Tunnel {
                 visitor,
-                response,
+                upstream,
+                head: response.into_parts().0,
                 permit,
                 live,
             }))),

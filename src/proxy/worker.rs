@@ -13,7 +13,6 @@ use super::listener::Kind;
 use super::live::Live;
 use super::open::Connections;
 use super::record::Record;
-use super::upload::RequestBody;
 use crate::clock::Clock;
 use crate::config::EdgeTimeouts;
 use crate::decide::Policy;
@@ -56,7 +55,7 @@ pub struct Shared {
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) signer: ThreadSigner,
-    pub(super) pool: Rc<Pool<RequestBody>>,
+    pub(super) pool: Rc<Pool>,
     pub(super) ids: IdSource,
     pub(super) live: Rc<Live>,
     pub(super) counters: Counters,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const GROUND: &[&str] = &[
-    "config", "metrics", "clock", "runtime", "shutdown", "seal", "model",
+    "config", "http1", "metrics", "clock", "runtime", "shutdown", "seal", "model",
 ];
 
 /// What each module may import besides itself. `app`, `cli` and `main` may import anything.
@@ -15,6 +15,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     BTreeMap::from([
         ("model", only(&[])),
         ("config", only(&["model"])),
+        ("http1", only(&["model"])),
         ("metrics", only(&["model"])),
         ("clock", only(&["model"])),
         ("runtime", only(&["model"])),

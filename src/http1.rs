@@ -1,0 +1,8 @@
+//! HTTP/1.1 as bytes (RFC 9112): heads, and bodies by their framing. Bytes in, values out; whose bytes they are and what may be in
+//! them is for others to say.
+
+mod body;
+mod head;
+
+pub use body::{BodyDecoder, BodyFault, Piece, chunk_head};
+pub use head::{AnswerHead, HeadFault, RequestHead, answer_head};
