@@ -156,7 +156,7 @@ impl Tokens {
         }
     }
 
-    /// The verdict on `raw`. Waits for keys, each time no longer than one fetch may take.
+    /// The verdict on `raw`. Waits for keys: no longer than one fetch may take, and as long again only where that one succeeded.
     pub async fn verify(self: &Arc<Self>, raw: &str) -> TokenVerdict {
         let mut waits = 0;
         loop {
@@ -168,7 +168,10 @@ impl Tokens {
                 Ok(verdict) => return verdict,
                 Err(wanting) => wanting,
             };
-            if waits == MAX_WAITS || !self.issuers[issuer].keys.learn(seen).await {
+            let keys = &self.issuers[issuer].keys;
+            // A fetch that failed is not repeated for whoever has waited for it: an issuer that stalls costs a visitor one timeout.
+            let hopeless = waits > 0 && keys.held().failing;
+            if hopeless || waits == MAX_WAITS || !keys.learn(seen).await {
                 return TokenVerdict::Invalid(reason);
             }
             waits += 1;

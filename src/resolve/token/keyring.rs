@@ -43,7 +43,7 @@ pub(super) struct Held {
     /// When the set ceases to be believed; `None` for keys that the configuration gave.
     until: Option<Timestamp>,
     /// Whether the last fetch failed.
-    failing: bool,
+    pub(super) failing: bool,
 }
 
 #[derive(Debug, Default)]
