@@ -134,7 +134,8 @@ fn f11_an_issuer_that_stalls_costs_a_visitor_one_timeout() {
     let bench = Bench::try_new(&[issuer(TokenKeys::Url(server.url()), &[ES256])], timings).unwrap();
     server.reached(1);
     assert_eq!(bench.refuses(&bench.good(&signer)), NO_KEYS);
-    assert_eq!(server.requests(), 1);
+    // A second fetch may have begun; nobody has waited for its end.
+    assert!(bench.fetches("timeout") <= 1);
 }
 
 #[test]
