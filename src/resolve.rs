@@ -205,6 +205,12 @@ impl Resolver {
         self.contact.suspected().await;
     }
 
+    /// Resolves once all names are known: from then on one that does not exist costs no query, and one that does is never taken for
+    /// a stranger's.
+    pub async fn names_known(&self) {
+        self.names.known().await;
+    }
+
     /// Resolves when the set of names should be loaded with [`Resolver::load_names`].
     pub async fn names_wanted(&self) {
         self.names.wanted().await;

@@ -29,7 +29,7 @@ use crate::tasks::snapshot::SnapshotTask;
 use crate::tls::{Inventory, TlsAcceptor};
 use crate::upstream::Upstreams;
 
-/// How long a start waits for the first answer of a store that is open.
+/// How long a start waits for the first answers of a store that is open.
 const CONTACT: Duration = Duration::from_secs(5);
 
 /// The parts of a running edge.
@@ -234,9 +234,14 @@ fn follow(config: &Config, resolver: &Arc<Resolver>, opener: &Arc<StoreOpener>) 
     }));
 }
 
-/// Waits until the feed of a store that is open is followed, so that the first visitor is not told that it is away.
+/// Waits until the feed of a store that is open is followed, so that the first visitor is not told that it is away, and until all names
+/// are known, so that a flood that meets a node at its start is none to the store.
 async fn first_contact(resolver: &Resolver) {
-    let _ = tokio::time::timeout(CONTACT, resolver.in_contact()).await;
+    let known = async {
+        resolver.in_contact().await;
+        resolver.names_known().await;
+    };
+    let _ = tokio::time::timeout(CONTACT, known).await;
 }
 
 fn keep_snapshot(
