@@ -1,6 +1,6 @@
 //! Rules for every head, the same over HTTP/1.1 and HTTP/2: sizes, counts, framing that hyper lets through.
 
-use http::header::{HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 
@@ -27,10 +27,8 @@ pub(super) fn check(head: &Parts, limit: usize) -> Result<(), Refusal> {
     }
     check_size(&head.headers, limit.saturating_sub(target))?;
     check_transfer_encoding(head)?;
-    if head.version == Version::HTTP_2 && head.headers.values().any(has_outer_space) {
-        return Err(Refusal::bad_request(
-            "A field value starts or ends with a space.",
-        ));
+    if head.version == Version::HTTP_2 {
+        check_http2(&head.headers)?;
     }
     Ok(())
 }
@@ -74,6 +72,20 @@ fn check_transfer_encoding(head: &Parts) -> Result<(), Refusal> {
 
 /// RFC 9113 section 8.2.1
 fn has_outer_space(value: &HeaderValue) -> bool {
+/// What h2 lets through and hyper would not over HTTP/1.
+fn check_http2(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.values().any(has_outer_space) {
+        return Err(Refusal::bad_request(
+            "A field value starts or ends with a space.",
+        ));
+    }
+    // Twice the same would go on as two lines, which some take for smuggling and refuse (RFC 9110 section 8.6).
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Refusal::bad_request("The length is said twice."));
+    }
+    Ok(())
+}
+
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
