@@ -25,7 +25,9 @@ pub(super) fn check(head: &Parts, limit: usize) -> Result<(), Refusal> {
             "The address has more than 8 KiB.",
         ));
     }
-    check_size(&head.headers, limit.saturating_sub(target))?;
+    // A method may be any word, and as long as the codec takes.
+    let line = target + head.method.as_str().len();
+    check_size(&head.headers, limit.saturating_sub(line))?;
     check_transfer_encoding(head)?;
     if head.version == Version::HTTP_2 {
         check_http2(&head.headers)?;
