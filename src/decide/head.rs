@@ -72,8 +72,6 @@ fn check_transfer_encoding(head: &Parts) -> Result<(), Refusal> {
     }
 }
 
-/// RFC 9113 section 8.2.1
-fn has_outer_space(value: &HeaderValue) -> bool {
 /// What h2 lets through and hyper would not over HTTP/1.
 fn check_http2(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.values().any(has_outer_space) {
@@ -88,6 +86,8 @@ fn check_http2(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// RFC 9113 section 8.2.1
+fn has_outer_space(value: &HeaderValue) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
@@ -107,6 +107,12 @@ pub(super) fn members(value: &HeaderValue) -> impl Iterator<Item = &str> {
         .split(|byte| *byte == b',')
         .map(|member| std::str::from_utf8(member.trim_ascii()).unwrap_or("\u{fffd}"))
         .filter(|member| !member.is_empty())
+}
+
+/// Whether a body follows the head.
+pub fn announces_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 /// Whether the visitor can take trailers (`TE: trailers`, RFC 9110 section 10.1.4).
