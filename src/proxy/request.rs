@@ -18,7 +18,7 @@ use super::io::Exchange;
 use super::live::{Cuttable, Names};
 use super::record::{Record, UpstreamRecord};
 use super::refusal::{RefusalContext, render};
-use super::upload::RequestBody;
+use super::upload::{Pace, RequestBody};
 use super::worker::Worker;
 use super::{failure, local, respond, upgrade};
 use crate::decide::rewrite::{self, RequestIds};
@@ -220,7 +220,7 @@ async fn send(
         body,
         stage.record.version,
         forward.limits.body,
-        shared.timeouts.body,
+        Pace::new(shared.timeouts.body, shared.body_rate),
     );
     stage.record.request_body = Some(watch.clone());
     stage.record.upstream = Some(UpstreamRecord {

@@ -32,6 +32,8 @@ pub struct Shared {
     pub policy: Policy,
     /// Times on visitors' connections.
     pub timeouts: EdgeTimeouts,
+    /// Least bytes of a request's body for each second that it is waited for; 0 is none.
+    pub body_rate: u64,
     /// Who lives where.
     pub resolver: Arc<Resolver>,
     /// Who signs.

@@ -90,6 +90,7 @@ impl DataPlane {
         let shared = Shared {
             policy: Policy::new(&config, upstreams, inventory),
             timeouts: config.edge.timeouts,
+            body_rate: config.limits.body_rate,
             resolver,
             signer: Signer::new(&config.signing, &config.upstreams).unwrap(),
             guard: Guard::new(&config.limits, &[], Arc::clone(&metrics)),
