@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::body::EdgeBody;
+use super::fault::Contained;
 use super::io::{ConnectionState, EdgeIo, FrameGuard, Wire};
 use super::listener::{Kind, Place};
 use super::open::{self, Course, Ending};
@@ -231,9 +232,16 @@ fn service(
         }
         // An answer that is ready at once leaves before hyper is told to finish, so it would not say that the connection ends.
         let announce = last && request.version() < Version::HTTP_2;
+        let worker = Rc::clone(&worker);
+        let method = request.method().clone();
         let answer = request::answer(Rc::clone(&worker), Rc::clone(&connection), request);
         Box::pin(async move {
-            let mut answer = answer.await;
+            let contained = Contained {
+                metrics: &worker.shared.metrics,
+                node: &worker.shared.policy.node,
+                lost: &worker.lost,
+            };
+            let mut answer = contained.answer(method, answer).await;
             if announce && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(header::CONNECTION, close);

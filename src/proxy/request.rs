@@ -20,7 +20,7 @@ use super::record::{Record, UpstreamRecord};
 use super::refusal::{RefusalContext, render};
 use super::upload::{Pace, RequestBody};
 use super::worker::Worker;
-use super::{failure, local, respond, upgrade};
+use super::{failure, fault, local, respond, upgrade};
 use crate::decide::rewrite::{self, RequestIds};
 use crate::decide::{self, Arrival, Case, Decision, Forward, Target};
 use crate::guard::Permit;
@@ -65,10 +65,7 @@ pub(super) async fn answer(
         .await;
     let outcome = outcome.unwrap_or_else(|_| {
         worker.shared.metrics.panics.inc();
-        Err(Refusal::new(
-            Code::InternalError,
-            "Try again; if it happens again, tell the operator the request id.",
-        ))
+        Err(fault::refusal())
     });
     match outcome {
         Ok(Served::Own(response)) => finish(&ids, record, exchange, response),
