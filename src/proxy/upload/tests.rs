@@ -29,7 +29,7 @@ async fn ended(
     reads_after: Duration,
     send: impl AsyncFnOnce(&mut DuplexStream),
 ) -> Ended {
-    let (mut visitor, socket) = duplex(64);
+    let (mut visitor, socket) = duplex(4096);
     let ended = Cell::new(None);
     let service = service_fn(|request: Request<Incoming>| {
         let ended = &ended;
