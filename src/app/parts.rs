@@ -59,6 +59,7 @@ impl Parts {
             acceptor: acceptor(config, &inventory, &metrics),
             policy: Policy::new(config, upstreams, inventory),
             timeouts: config.edge.timeouts,
+            body_rate: config.limits.body_rate,
             guard: Guard::new(
                 &config.limits,
                 &config.edge.trusted_proxies,

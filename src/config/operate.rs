@@ -49,6 +49,10 @@ impl SigningAlgorithm {
 pub struct LimitDefaults {
     /// For every tenant whose row does not say otherwise.
     pub tenant: Limits,
+    /// Requests in flight on this node, tunnels not counted.
+    pub node_in_flight: usize,
+    /// Least bytes of a request's body for each second that it is waited for; 0 is none.
+    pub body_rate: u64,
     /// Longest request head in bytes.
     pub header: usize,
     /// Connections to this node.
@@ -142,7 +146,11 @@ impl LimitDefaults {
                 in_flight: section.number("in_flight", 0, 0..=u32::MAX),
                 body: size("body", 100 << 20, 0..=u64::MAX),
             },
+            // What Kestrel asks for.
+            body_rate: size("body_rate", 240, 0..=(1 << 30)),
             header: usize::try_from(header).unwrap_or(usize::MAX),
+            // "Safe defaults": beyond this, memory for their buffers is what gives way first.
+            node_in_flight: section.count("node_in_flight", 10_000, 1..=10_000_000),
             connections: section.count("connections", 50_000, 1..=10_000_000),
             connections_per_ip: section.count("connections_per_ip", 256, 1..=10_000_000),
         }

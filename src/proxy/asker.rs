@@ -1,6 +1,6 @@
 //! What an answer to a request has to know of it after its head is gone.
 
-use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::ACCEPT;
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
@@ -20,13 +20,11 @@ pub(super) struct Asker {
 impl Asker {
     pub(super) fn of(head: &Parts, worker: &Worker) -> Self {
         let headers = &head.headers;
-        let length = headers.get(CONTENT_LENGTH);
         Self {
             method: head.method.clone(),
             accept: headers.get(ACCEPT).cloned(),
             origin: decide::allowed_origin(head, &worker.shared.policy).cloned(),
-            has_body: headers.contains_key(TRANSFER_ENCODING)
-                || length.is_some_and(|length| length != "0"),
+            has_body: decide::announces_body(headers),
             takes_trailers: decide::wants_trailers(headers),
         }
     }

@@ -53,7 +53,7 @@ async fn the_page_of_a_tenant_being_prepared_shows_progress_and_looks_again_by_i
     shell
         .args(["-c", r#"echo begins; exec "$@" 2>/dev/null"#, "sh"])
         .args(chromium);
-    let browser = Guarded::start(&shell, "begins");
+    let browser = Guarded::start(&mut shell, "begins");
     until(|| (visits() > before + 1).then_some(())).await;
     drop(browser);
 }
@@ -228,7 +228,7 @@ impl Dev {
         on_free_ports(&mut command)
             .arg("dev")
             .current_dir(folder.path());
-        let running = Guarded::start(&command, "Ctrl-C stops.");
+        let running = Guarded::start(&mut command, "Ctrl-C stops.");
         Self { running, folder }
     }
 

@@ -171,6 +171,7 @@ const COUNTED: &[(&str, f64)] = &[
     ("build_info{version=", 1.0),
     ("config_last_reload_success", 1.0),
     ("panics_total", 0.0),
+    ("streams_stalled_total", 0.0),
 ];
 
 /// The beginnings of series whose values only the machine knows.
