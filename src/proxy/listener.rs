@@ -13,6 +13,7 @@ use super::connection;
 use super::open::{Ending, OpenConnection};
 use super::worker::Worker;
 use crate::guard::ConnectionPermit;
+use crate::metrics::Metrics;
 use crate::shutdown::Phase;
 
 /// Pause after an accept that failed for want of descriptors or memory: trying at once would burn the core and gain nothing.
@@ -93,6 +94,7 @@ fn socket(address: SocketAddr) -> io::Result<StdListener> {
 
 /// Accepts until draining begins.
 pub(super) async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind) {
+    show(&worker.shared.metrics, kind);
     let stopping = worker.shared.stopping.clone();
     let accepting = async {
         loop {
@@ -120,6 +122,15 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind
             admit(&worker, socket, remote, kind);
         }
     }
+}
+
+/// A scrape before the first visitor finds nought, not nothing: what appears with a first value has no rate.
+fn show(metrics: &Metrics, kind: Kind) {
+    let listener = kind.as_str();
+    metrics.open_connections.with_label_values(&[listener]);
+    metrics
+        .requests
+        .with_label_values(&[listener, "none", "2xx", ""]);
 }
 
 fn is_the_visitors(error: &io::Error) -> bool {
