@@ -30,6 +30,7 @@ mod observe;
 mod outage;
 mod pages;
 mod panics;
+mod papers;
 mod resolve;
 mod shutdown;
 mod sign;
