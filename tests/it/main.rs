@@ -32,6 +32,7 @@ mod pages;
 mod panics;
 mod papers;
 mod resolve;
+mod seeds;
 mod shutdown;
 mod sign;
 mod stalls;
