@@ -92,9 +92,19 @@ fn socket(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
+impl Bound {
+    /// Lets a scrape before the first visitor find nought, not nothing: what appears with a first value has no rate.
+    pub fn show(&self, metrics: &Metrics) {
+        let listener = self.kind.as_str();
+        metrics.open_connections.with_label_values(&[listener]);
+        metrics
+            .requests
+            .with_label_values(&[listener, "none", "2xx", ""]);
+    }
+}
+
 /// Accepts until draining begins.
 pub(super) async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind) {
-    show(&worker.shared.metrics, kind);
     let stopping = worker.shared.stopping.clone();
     let accepting = async {
         loop {
@@ -122,15 +132,6 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind
             admit(&worker, socket, remote, kind);
         }
     }
-}
-
-/// A scrape before the first visitor finds nought, not nothing: what appears with a first value has no rate.
-fn show(metrics: &Metrics, kind: Kind) {
-    let listener = kind.as_str();
-    metrics.open_connections.with_label_values(&[listener]);
-    metrics
-        .requests
-        .with_label_values(&[listener, "none", "2xx", ""]);
 }
 
 fn is_the_visitors(error: &io::Error) -> bool {
