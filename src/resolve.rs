@@ -95,6 +95,8 @@ impl Resolver {
         if let Some(source) = source {
             resolver.attach(source);
         }
+        // For its gauges: a scrape may come before the first look from elsewhere.
+        resolver.status();
         resolver
     }
 

@@ -19,6 +19,7 @@ use crate::decide::Policy;
 use crate::guard::Guard;
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
+use crate::model::Hostname;
 use crate::proxy::Shared;
 use crate::proxy::access_log::{AccessLog, AccessLogGuard};
 use crate::resolve::{Resolver, Tokens};
@@ -39,6 +40,8 @@ pub(super) struct Parts {
     serving: Arc<AtomicBool>,
     /// The last snapshot is on disk when this ends.
     snapshot: JoinHandle<()>,
+    /// By what names the operator's and the scrapers' listener may be called.
+    hostnames: [Arc<[Hostname]>; 2],
 }
 
 impl Parts {
@@ -77,6 +80,8 @@ impl Parts {
             shared: Arc::new(shared),
             serving: Arc::default(),
             snapshot: routes.snapshot,
+            hostnames: [&config.admin.hostnames, &config.metrics.hostnames]
+                .map(|names| names.as_slice().into()),
         };
         Ok((parts, log))
     }
@@ -97,8 +102,9 @@ impl Parts {
         admin: Option<StdListener>,
         metrics: Option<StdListener>,
     ) -> Result<(), StartError> {
-        for listener in [admin, metrics].into_iter().flatten() {
-            let state = self.admin_state();
+        for (listener, hostnames) in [admin, metrics].into_iter().zip(&self.hostnames) {
+            let Some(listener) = listener else { continue };
+            let state = self.admin_state(hostnames);
             let listener = tokio::net::TcpListener::from_std(listener)
                 .map_err(system("the operator's listener"))?;
             tokio::spawn(admin::serve(
@@ -110,7 +116,7 @@ impl Parts {
         Ok(())
     }
 
-    fn admin_state(&self) -> AdminState {
+    fn admin_state(&self, hostnames: &Arc<[Hostname]>) -> AdminState {
         let (shared, serving) = (Arc::clone(&self.shared), Arc::clone(&self.serving));
         let ready = move || Readiness {
             listeners_bound: serving.load(Ordering::Acquire),
@@ -119,7 +125,7 @@ impl Parts {
         let keys = Arc::clone(&self.shared);
         AdminState {
             stopping: self.shared.stopping.clone(),
-            hostnames: Arc::default(),
+            hostnames: Arc::clone(hostnames),
             metrics: Arc::clone(&self.shared.metrics),
             ready: Arc::new(ready),
             jwks: Arc::new(move || keys.signer.jwks(keys.clock.now())),

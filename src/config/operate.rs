@@ -8,9 +8,10 @@ use super::edge::listener;
 use super::item::Item;
 use super::notes::Reason;
 use super::quantity;
+use super::routing::hostname;
 use super::section::Section;
 use super::storage::file;
-use crate::model::Limits;
+use crate::model::{Hostname, Limits};
 
 /// `[signing]`
 #[derive(Debug, Clone)]
@@ -66,6 +67,8 @@ pub struct LimitDefaults {
 pub struct Admin {
     /// The operator's listener; `None` switches it off.
     pub listen: Option<SocketAddr>,
+    /// Names by which it may be called besides `localhost` and addresses.
+    pub hostnames: Vec<Hostname>,
 }
 
 /// `[metrics]`
@@ -73,6 +76,8 @@ pub struct Admin {
 pub struct Metrics {
     /// A second listener with health, metrics and public keys only.
     pub listen: Option<SocketAddr>,
+    /// Names by which it may be called besides `localhost` and addresses.
+    pub hostnames: Vec<Hostname>,
     /// Tenants that have a series of their own; all others share `_other`.
     pub tenant_series: usize,
 }
@@ -167,6 +172,7 @@ impl Admin {
                 true => section.get("listen", optional_listener).flatten(),
                 false => Some(section.notes.built_in_listener(9900)),
             },
+            hostnames: section.get("hostnames", hostnames).unwrap_or_default(),
         }
     }
 }
@@ -175,6 +181,7 @@ impl Metrics {
     pub(super) fn read(section: &Section<'_>) -> Self {
         Self {
             listen: section.get("listen", optional_listener).flatten(),
+            hostnames: section.get("hostnames", hostnames).unwrap_or_default(),
             tenant_series: section.count("tenant_series", 200, 0..=100_000),
         }
     }
@@ -208,6 +215,11 @@ fn optional_listener(item: &Item<'_>) -> Option<Option<SocketAddr>> {
         "" => Some(None),
         _ => listener(item).map(Some),
     }
+}
+
+/// These name a listener and no tenant's place: they may well be hosts of `[routing]` too.
+fn hostnames(item: &Item<'_>) -> Option<Vec<Hostname>> {
+    item.list(|item| item.checked(hostname(item.text()?)))
 }
 
 /// A level, or several `target=level` with commas between. The filter's own reader takes a misspelt level for a target.

@@ -179,10 +179,7 @@ pub fn check_state(route: &Route, now: Timestamp) -> Result<(), Refusal> {
         ),
         TenantState::Maintenance => refuse(Code::TenantMaintenance, "Come back in a little while."),
         TenantState::Provisioning => {
-            let refusal = Refusal::new(
-                Code::TenantProvisioning,
-                "This takes a few moments; the page refreshes itself.",
-            );
+            let refusal = Refusal::new(Code::TenantProvisioning, "This takes a few moments.");
             Err(refusal.with(Extra::Progress(route.progress.min(100))))
         }
         TenantState::Failed => refuse(

@@ -182,8 +182,12 @@ impl EdgeBody {
             #[cfg(test)]
             Source::Panics => panic!("as told"),
             Source::Upstream { live, .. } if live.is_cut(cx) => Some(Err(EdgeBodyError::Cut)),
-            Source::Upstream { body, live, .. } => match Pin::new(body).poll_frame(cx) {
+            Source::Upstream { body, live, .. } => match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(frame) => {
+                    // There is more, and perhaps nobody who takes it: the next call may never come.
+                    if !body.is_end_stream() {
+                        live.waits(cx);
+                    }
                     frame.map(|frame| frame.map_err(|error| EdgeBodyError::Upstream(error.into())))
                 }
                 Poll::Pending => {

@@ -59,6 +59,13 @@ pub(super) struct Connection {
     place: Place,
 }
 
+impl Connection {
+    /// How it is told to end.
+    pub(super) fn ending(&self) -> &Rc<Ending> {
+        self.place.ending()
+    }
+}
+
 /// Serves a connection until either side ends it.
 pub(super) async fn serve(worker: Rc<Worker>, socket: TcpStream, listener: Kind, place: Place) {
     let Ok(visit) = visit(&worker, &socket, listener) else {

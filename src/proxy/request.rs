@@ -228,7 +228,7 @@ async fn send(
         answered: None,
     });
     let tenant = forward.route.as_ref().map(|route| route.tenant);
-    let mut live = Cuttable::new(&stage.worker.live, tenant, names);
+    let mut live = Cuttable::new(&stage.worker.live, tenant, names, stage.connection.ending());
     let sending = stage
         .worker
         .pool

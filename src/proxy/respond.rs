@@ -36,7 +36,7 @@ pub(super) fn stream(
     let Upstreamed {
         response,
         permit,
-        live,
+        mut live,
     } = served;
     let (mut head, body) = response.into_parts();
     record.status = head.status;
@@ -56,6 +56,10 @@ pub(super) fn stream(
     }
     if let Some(trailer) = trailer {
         headers.insert(TRAILER, trailer);
+    }
+    // Over HTTP/2 a window that is shut keeps the codec from asking for any of the body.
+    if record.version == Version::HTTP_2 && !body.is_end_stream() {
+        live.lasts();
     }
     let body = EdgeBody::upstream(body, permit, live, record, exchange, trailers);
     Response::from_parts(head, body.announcing(announced))

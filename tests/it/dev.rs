@@ -167,7 +167,11 @@ async fn the_node_example_verifies() {
 /// An application that verifies: it answers what came through the edge, and nothing else.
 async fn the_example_verifies(command: &mut Command) {
     let address = SocketAddr::from((own_address(), 9901));
-    let edge = Edge::with(address).tenants(&["acme"]).start().await;
+    let edge = Edge::with(address)
+        .config("[routing]\nplatform_upstream = \"default\"")
+        .tenants(&["acme"])
+        .start()
+        .await;
     let keys = format!("http://{}/.well-known/jwks.json", edge.admin());
     command
         .env("LISTEN", address.to_string())
@@ -180,6 +184,9 @@ async fn the_example_verifies(command: &mut Command) {
         .await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.text().starts_with("Hello acme, your number is "));
+    let nobody = edge.visit().await.ask(get("app.localhost", "/", &[])).await;
+    assert!(nobody.text().starts_with("Hello stranger"));
+    assert!(!nobody.text().contains("number"), "{}", nobody.text());
     let forged = ["x-tenant-slug: acme", "x-tenant-assertion: a.b.c"];
     for lines in [&[][..], &forged] {
         let answer = Visitor::connect(address)
