@@ -23,8 +23,8 @@ const server = createServer(async (request, response) => {
   response.setHeader('Content-Type', 'text/plain; charset=utf-8');
   try {
     // `sub` never changes and is never used again: it is what rows belong to. Without it the request is nobody's (`via`: none).
-    const { sub, slug = 'stranger' } = await tenantOf(request);
-    response.end(`Hello ${slug}, your number is ${sub}\n`);
+    const { sub, slug } = await tenantOf(request);
+    response.end(sub ? `Hello ${slug}, your number is ${sub}\n` : "Hello stranger, this is nobody's address\n");
   } catch (error) {
     response.writeHead(403).end(`Not let in: ${error.message}\n`);
   }

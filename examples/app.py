@@ -35,7 +35,9 @@ class App(BaseHTTPRequestHandler):
         except jwt.PyJWTError as error:
             return self.answer(403, f"Not let in: {error}\n")
         # `sub` never changes and is never used again: it is what rows belong to. Without it the request is nobody's (`via`: none).
-        self.answer(200, f"Hello {tenant.get('slug', 'stranger')}, your number is {tenant.get('sub')}\n")
+        if "sub" not in tenant:
+            return self.answer(200, "Hello stranger, this is nobody's address\n")
+        self.answer(200, f"Hello {tenant['slug']}, your number is {tenant['sub']}\n")
 
     def answer(self, status, text):
         self.send_response(status)

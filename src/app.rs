@@ -135,6 +135,9 @@ impl Edge {
         let (shutdown, stopping) = Shutdown::new();
         let (parts, log) =
             control.block_on(Parts::build(config, clock, &addresses, stopping.clone()))?;
+        for edge in &sockets.edges {
+            edge.show(&parts.shared().metrics);
+        }
         {
             let _inside = control.enter();
             parts.serve_operator(sockets.admin, sockets.metrics)?;

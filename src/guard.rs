@@ -41,7 +41,8 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The permit of what has become a tunnel: it counts for its tenant, no longer among the node's requests.
+    /// The permit of what has become a tunnel: it counts for its tenant, no longer among the node's requests. Tunnels last for hours
+    /// and hold no buffered answer; each is a whole connection, and the cap on those bounds them.
     pub fn into_tunnel(self) -> Self {
         Self {
             _node: None,
@@ -60,7 +61,7 @@ impl Guard {
     ) -> Arc<Self> {
         Arc::new(Self {
             tenants: Tenants::default(),
-            node: NodeCount::new(metrics.in_flight.clone()),
+            node: NodeCount::new(metrics.in_flight.clone(), defaults.node_in_flight),
             network: Network::new(
                 defaults,
                 trusted_proxies,

@@ -1,5 +1,6 @@
 //! The visitor's side: connections, requests, answers. `request` tells the story of one request.
 
+use std::cell::Cell;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ mod asker;
 mod body;
 mod connection;
 mod failure;
+mod fault;
 mod ids;
 pub mod io;
 mod listener;
@@ -46,6 +48,7 @@ pub async fn run(shared: Arc<Shared>, sockets: Vec<(Kind, StdListener)>, seed: [
         live: Rc::new(Live::default()),
         counters: Counters::default(),
         connections: Rc::new(Connections::default()),
+        lost: Cell::default(),
         shared,
     });
     let watch = Rc::clone(&worker.live).watch(Arc::clone(&worker.shared.resolver));

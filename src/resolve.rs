@@ -95,6 +95,8 @@ impl Resolver {
         if let Some(source) = source {
             resolver.attach(source);
         }
+        // For its gauges: a scrape may come before the first look from elsewhere.
+        resolver.status();
         resolver
     }
 
@@ -203,6 +205,12 @@ impl Resolver {
     /// Resolves when a look-up went wrong in a way that the store's loss would explain.
     pub async fn suspected(&self) {
         self.contact.suspected().await;
+    }
+
+    /// Resolves once all names are known: from then on one that does not exist costs no query, and one that does is never taken for
+    /// a stranger's.
+    pub async fn names_known(&self) {
+        self.names.known().await;
     }
 
     /// Resolves when the set of names should be loaded with [`Resolver::load_names`].

@@ -22,6 +22,7 @@ mod audit;
 mod changes;
 mod domains;
 mod error;
+mod file;
 mod import;
 mod lookup;
 mod migrations;

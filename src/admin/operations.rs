@@ -2,11 +2,12 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::model::Code;
 use crate::shutdown::Phase;
+use crate::sign;
 
 use super::{AdminState, error};
 
@@ -87,9 +88,12 @@ pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
 /// The public keys of assertions. A rotation publishes a key for at least twice this age before it signs (contract section 4).
 pub(super) async fn jwks(State(state): State<AdminState>) -> Response {
     let fields = [
-        (header::CONTENT_TYPE, "application/jwk-set+json"),
-        (header::CACHE_CONTROL, "public, max-age=300"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_TYPE, sign::JWKS_CONTENT_TYPE),
+        (header::CACHE_CONTROL, sign::JWKS_CACHE_CONTROL),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
     ];
     (fields, (state.jwks)()).into_response()
 }

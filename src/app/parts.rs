@@ -19,6 +19,7 @@ use crate::decide::Policy;
 use crate::guard::Guard;
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
+use crate::model::Hostname;
 use crate::proxy::Shared;
 use crate::proxy::access_log::{AccessLog, AccessLogGuard};
 use crate::resolve::{Resolver, Tokens};
@@ -29,7 +30,7 @@ use crate::tasks::snapshot::SnapshotTask;
 use crate::tls::{Inventory, TlsAcceptor};
 use crate::upstream::Upstreams;
 
-/// How long a start waits for the first answer of a store that is open.
+/// How long a start waits for the first answers of a store that is open.
 const CONTACT: Duration = Duration::from_secs(5);
 
 /// The parts of a running edge.
@@ -39,6 +40,8 @@ pub(super) struct Parts {
     serving: Arc<AtomicBool>,
     /// The last snapshot is on disk when this ends.
     snapshot: JoinHandle<()>,
+    /// By what names the operator's and the scrapers' listener may be called.
+    hostnames: [Arc<[Hostname]>; 2],
 }
 
 impl Parts {
@@ -59,6 +62,7 @@ impl Parts {
             acceptor: acceptor(config, &inventory, &metrics),
             policy: Policy::new(config, upstreams, inventory),
             timeouts: config.edge.timeouts,
+            body_rate: config.limits.body_rate,
             guard: Guard::new(
                 &config.limits,
                 &config.edge.trusted_proxies,
@@ -76,6 +80,8 @@ impl Parts {
             shared: Arc::new(shared),
             serving: Arc::default(),
             snapshot: routes.snapshot,
+            hostnames: [&config.admin.hostnames, &config.metrics.hostnames]
+                .map(|names| names.as_slice().into()),
         };
         Ok((parts, log))
     }
@@ -96,8 +102,9 @@ impl Parts {
         admin: Option<StdListener>,
         metrics: Option<StdListener>,
     ) -> Result<(), StartError> {
-        for listener in [admin, metrics].into_iter().flatten() {
-            let state = self.admin_state();
+        for (listener, hostnames) in [admin, metrics].into_iter().zip(&self.hostnames) {
+            let Some(listener) = listener else { continue };
+            let state = self.admin_state(hostnames);
             let listener = tokio::net::TcpListener::from_std(listener)
                 .map_err(system("the operator's listener"))?;
             tokio::spawn(admin::serve(
@@ -109,7 +116,7 @@ impl Parts {
         Ok(())
     }
 
-    fn admin_state(&self) -> AdminState {
+    fn admin_state(&self, hostnames: &Arc<[Hostname]>) -> AdminState {
         let (shared, serving) = (Arc::clone(&self.shared), Arc::clone(&self.serving));
         let ready = move || Readiness {
             listeners_bound: serving.load(Ordering::Acquire),
@@ -118,7 +125,7 @@ impl Parts {
         let keys = Arc::clone(&self.shared);
         AdminState {
             stopping: self.shared.stopping.clone(),
-            hostnames: Arc::default(),
+            hostnames: Arc::clone(hostnames),
             metrics: Arc::clone(&self.shared.metrics),
             ready: Arc::new(ready),
             jwks: Arc::new(move || keys.signer.jwks(keys.clock.now())),
@@ -234,9 +241,14 @@ fn follow(config: &Config, resolver: &Arc<Resolver>, opener: &Arc<StoreOpener>) 
     }));
 }
 
-/// Waits until the feed of a store that is open is followed, so that the first visitor is not told that it is away.
+/// Waits until the feed of a store that is open is followed, so that the first visitor is not told that it is away, and until all names
+/// are known, so that a flood that meets a node at its start is none to the store.
 async fn first_contact(resolver: &Resolver) {
-    let _ = tokio::time::timeout(CONTACT, resolver.in_contact()).await;
+    let known = async {
+        resolver.in_contact().await;
+        resolver.names_known().await;
+    };
+    let _ = tokio::time::timeout(CONTACT, known).await;
 }
 
 fn keep_snapshot(

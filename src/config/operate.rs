@@ -8,9 +8,10 @@ use super::edge::listener;
 use super::item::Item;
 use super::notes::Reason;
 use super::quantity;
+use super::routing::hostname;
 use super::section::Section;
 use super::storage::file;
-use crate::model::Limits;
+use crate::model::{Hostname, Limits};
 
 /// `[signing]`
 #[derive(Debug, Clone)]
@@ -49,6 +50,10 @@ impl SigningAlgorithm {
 pub struct LimitDefaults {
     /// For every tenant whose row does not say otherwise.
     pub tenant: Limits,
+    /// Requests in flight on this node, tunnels not counted.
+    pub node_in_flight: usize,
+    /// Least bytes of a request's body for each second that it is waited for; 0 is none.
+    pub body_rate: u64,
     /// Longest request head in bytes.
     pub header: usize,
     /// Connections to this node.
@@ -62,6 +67,8 @@ pub struct LimitDefaults {
 pub struct Admin {
     /// The operator's listener; `None` switches it off.
     pub listen: Option<SocketAddr>,
+    /// Names by which it may be called besides `localhost` and addresses.
+    pub hostnames: Vec<Hostname>,
 }
 
 /// `[metrics]`
@@ -69,6 +76,8 @@ pub struct Admin {
 pub struct Metrics {
     /// A second listener with health, metrics and public keys only.
     pub listen: Option<SocketAddr>,
+    /// Names by which it may be called besides `localhost` and addresses.
+    pub hostnames: Vec<Hostname>,
     /// Tenants that have a series of their own; all others share `_other`.
     pub tenant_series: usize,
 }
@@ -142,7 +151,11 @@ impl LimitDefaults {
                 in_flight: section.number("in_flight", 0, 0..=u32::MAX),
                 body: size("body", 100 << 20, 0..=u64::MAX),
             },
+            // What Kestrel asks for.
+            body_rate: size("body_rate", 240, 0..=(1 << 30)),
             header: usize::try_from(header).unwrap_or(usize::MAX),
+            // "Safe defaults": beyond this, memory for their buffers is what gives way first.
+            node_in_flight: section.count("node_in_flight", 10_000, 1..=10_000_000),
             connections: section.count("connections", 50_000, 1..=10_000_000),
             connections_per_ip: section.count("connections_per_ip", 256, 1..=10_000_000),
         }
@@ -159,6 +172,7 @@ impl Admin {
                 true => section.get("listen", optional_listener).flatten(),
                 false => Some(section.notes.built_in_listener(9900)),
             },
+            hostnames: section.get("hostnames", hostnames).unwrap_or_default(),
         }
     }
 }
@@ -167,6 +181,7 @@ impl Metrics {
     pub(super) fn read(section: &Section<'_>) -> Self {
         Self {
             listen: section.get("listen", optional_listener).flatten(),
+            hostnames: section.get("hostnames", hostnames).unwrap_or_default(),
             tenant_series: section.count("tenant_series", 200, 0..=100_000),
         }
     }
@@ -200,6 +215,11 @@ fn optional_listener(item: &Item<'_>) -> Option<Option<SocketAddr>> {
         "" => Some(None),
         _ => listener(item).map(Some),
     }
+}
+
+/// These name a listener and no tenant's place: they may well be hosts of `[routing]` too.
+fn hostnames(item: &Item<'_>) -> Option<Vec<Hostname>> {
+    item.list(|item| item.checked(hostname(item.text()?)))
 }
 
 /// A level, or several `target=level` with commas between. The filter's own reader takes a misspelt level for a target.

@@ -1,6 +1,6 @@
 //! Rules for every head, the same over HTTP/1.1 and HTTP/2: sizes, counts, framing that hyper lets through.
 
-use http::header::{HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 
@@ -25,12 +25,12 @@ pub(super) fn check(head: &Parts, limit: usize) -> Result<(), Refusal> {
             "The address has more than 8 KiB.",
         ));
     }
-    check_size(&head.headers, limit.saturating_sub(target))?;
+    // A method may be any word, and as long as the codec takes.
+    let line = target + head.method.as_str().len();
+    check_size(&head.headers, limit.saturating_sub(line))?;
     check_transfer_encoding(head)?;
-    if head.version == Version::HTTP_2 && head.headers.values().any(has_outer_space) {
-        return Err(Refusal::bad_request(
-            "A field value starts or ends with a space.",
-        ));
+    if head.version == Version::HTTP_2 {
+        check_http2(&head.headers)?;
     }
     Ok(())
 }
@@ -72,6 +72,20 @@ fn check_transfer_encoding(head: &Parts) -> Result<(), Refusal> {
     }
 }
 
+/// What h2 lets through and hyper would not over HTTP/1.
+fn check_http2(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.values().any(has_outer_space) {
+        return Err(Refusal::bad_request(
+            "A field value starts or ends with a space.",
+        ));
+    }
+    // Twice the same would go on as two lines, which some take for smuggling and refuse (RFC 9110 section 8.6).
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Refusal::bad_request("The length is said twice."));
+    }
+    Ok(())
+}
+
 /// RFC 9113 section 8.2.1
 fn has_outer_space(value: &HeaderValue) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -93,6 +107,12 @@ pub(super) fn members(value: &HeaderValue) -> impl Iterator<Item = &str> {
         .split(|byte| *byte == b',')
         .map(|member| std::str::from_utf8(member.trim_ascii()).unwrap_or("\u{fffd}"))
         .filter(|member| !member.is_empty())
+}
+
+/// Whether a body follows the head.
+pub fn announces_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 /// Whether the visitor can take trailers (`TE: trailers`, RFC 9110 section 10.1.4).

@@ -42,11 +42,10 @@ pub(super) fn named(case: &Case<'_>, policy: &Policy) -> Result<Named, Refusal> 
             fact => tokens.push((fact, Extra::Cookie(*issuer))),
         }
     }
-    // Tokens with one member name; those with several only agree, so they are asked once somebody is named.
-    let (single, several): (Vec<_>, Vec<_>) = tokens
-        .into_iter()
-        .partition(|(fact, _)| members(fact).len() <= 1);
-    for (fact, extra) in single.into_iter().chain(several) {
+    // Whoever names somebody comes first, so that where a token stands decides nothing: a claim that names nobody is alone only if
+    // no other token names anybody. Claims with several members name nobody by themselves and agree with whoever is named.
+    tokens.sort_by_key(|(fact, _)| rank(fact));
+    for (fact, extra) in tokens {
         join(fact, extra, beside_place, &mut named)?;
     }
     Ok(named)
@@ -99,10 +98,15 @@ fn check_bearer(fact: &TokenFact, policy: &Policy) -> Result<(), Refusal> {
     }
 }
 
-fn members(fact: &TokenFact) -> &[Match] {
+/// The order in which tokens are asked.
+fn rank(fact: &TokenFact) -> u8 {
     match fact {
-        TokenFact::Names(members) => members,
-        _ => &[],
+        TokenFact::Names(members) => match members.as_slice() {
+            [Match::Found(_)] => 0,
+            [_] => 1,
+            _ => 2,
+        },
+        _ => 0,
     }
 }
 

@@ -125,6 +125,10 @@ pub(super) fn claim(path: &str, prefix: Option<&PathPrefix>) -> PathClaim {
             PathClaim::Nobody
         };
     };
+    if path == "/" {
+        // Under `/{tenant}` too, the root of a platform host is its own: no segment, no tenant.
+        return PathClaim::Nobody;
+    }
     let segment = rest.split('/').next().unwrap_or_default();
     match Slug::parse(segment) {
         Ok(slug) => PathClaim::Tenant {
@@ -248,6 +252,14 @@ mod tests {
         assert_eq!(names("/t"), None);
         assert_eq!(names("/tt/acme"), None);
         assert_eq!(names("/x//t/acme"), None);
+    }
+
+    #[test]
+    fn where_the_first_segment_is_the_tenant_the_root_is_nobodys() {
+        let prefix = PathPrefix { before: "/".into() };
+        let nobody = |path| claim(path, Some(&prefix)) == PathClaim::Nobody;
+        assert!(nobody("/"));
+        assert!(!nobody("/acme") && !nobody("//") && !nobody("//acme") && !nobody("/ACME"));
     }
 
     #[test]

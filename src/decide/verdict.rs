@@ -179,10 +179,7 @@ pub fn check_state(route: &Route, now: Timestamp) -> Result<(), Refusal> {
         ),
         TenantState::Maintenance => refuse(Code::TenantMaintenance, "Come back in a little while."),
         TenantState::Provisioning => {
-            let refusal = Refusal::new(
-                Code::TenantProvisioning,
-                "This takes a few moments; the page refreshes itself.",
-            );
+            let refusal = Refusal::new(Code::TenantProvisioning, "This takes a few moments.");
             Err(refusal.with(Extra::Progress(route.progress.min(100))))
         }
         TenantState::Failed => refuse(
@@ -300,7 +297,8 @@ fn upstream(path: &str, route: Option<&Route>, policy: &Policy) -> Result<Arc<Up
     })
 }
 
-/// A WebSocket handshake as RFC 6455 section 4.1 has it; anything less is an ordinary request without its `Upgrade` field.
+/// A WebSocket handshake as RFC 6455 section 4.1 has it; anything less is an ordinary request without its `Upgrade` field. So is one
+/// with a body: where that ends and the tunnel begins would be for three readers to agree upon.
 fn is_upgrade(case: &Case<'_>) -> bool {
     let headers = &case.head.headers;
     let is = |name: &str, wanted: &str| {
@@ -313,5 +311,6 @@ fn is_upgrade(case: &Case<'_>) -> bool {
         && is("upgrade", "websocket")
         && is("sec-websocket-version", "13")
         && headers.contains_key("sec-websocket-key")
+        && !head::announces_body(headers)
         && head::lists(headers, &http::header::CONNECTION, "upgrade")
 }

@@ -5,32 +5,33 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use prometheus::IntGauge;
 
-/// Most requests in flight on a node ("Safe defaults"); beyond this, memory for their buffers is what gives way first.
-pub(super) const NODE_CAP: i64 = 10_000;
-
 /// The node's requests in flight. The number that is shown is the number that is enforced.
 #[derive(Debug)]
-pub(super) struct NodeCount(IntGauge);
+pub(super) struct NodeCount {
+    gauge: IntGauge,
+    cap: i64,
+}
 
 /// One of the node's requests in flight.
 #[derive(Debug)]
 pub(super) struct NodeSlot(IntGauge);
 
 impl NodeCount {
-    pub(super) fn new(gauge: IntGauge) -> Self {
-        Self(gauge)
+    pub(super) fn new(gauge: IntGauge, cap: usize) -> Self {
+        let cap = i64::try_from(cap).unwrap_or(i64::MAX);
+        Self { gauge, cap }
     }
 
     /// A slot, if one is free. Counted first and looked at then, so that racing threads may refuse one too many near the cap but
     /// never admit one.
     pub(super) fn take(&self) -> Option<NodeSlot> {
-        self.0.inc();
-        let slot = NodeSlot(self.0.clone());
-        (self.0.get() <= NODE_CAP).then_some(slot)
+        self.gauge.inc();
+        let slot = NodeSlot(self.gauge.clone());
+        (self.gauge.get() <= self.cap).then_some(slot)
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.0.get() >= NODE_CAP
+        self.gauge.get() >= self.cap
     }
 }
 

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{ConnectionCap, Guard, in_flight::NODE_CAP};
+use super::{ConnectionCap, Guard};
 use crate::config::LimitDefaults;
 use crate::metrics::Metrics;
 use crate::model::{Code, Limits, Refusal, TenantId};
+
+/// Requests in flight on the node.
+const NODE_CAP: usize = 100;
 
 const NONE: Limits = Limits {
     requests_per_second: 0,
@@ -24,6 +27,8 @@ fn guard_with(connections: usize, per_ip: usize, proxies: &[&str]) -> (Arc<Guard
     let metrics = Metrics::new(0).unwrap();
     let defaults = LimitDefaults {
         tenant: NONE,
+        node_in_flight: NODE_CAP,
+        body_rate: 0,
         header: 0,
         connections,
         connections_per_ip: per_ip,
@@ -186,7 +191,7 @@ async fn the_node_s_cap_comes_last_and_consumes_nothing() {
         guard.admit(tenant(1), &rate(1, 0)).is_ok(),
         "being turned away by the node cost no rate"
     );
-    metrics.in_flight.set(NODE_CAP);
+    metrics.in_flight.set(NODE_CAP as i64);
     assert_eq!(
         code(guard.admit(tenant(1), &rate(1, 0))),
         Some(Code::RateLimited)

@@ -11,6 +11,7 @@ const TICKS: f64 = 100.0;
 pub(super) struct ProcessCollector {
     cpu: prometheus::Counter,
     resident: Gauge,
+    virtual_memory: Gauge,
     open_fds: Gauge,
     max_fds: Gauge,
     threads: Gauge,
@@ -25,6 +26,7 @@ impl ProcessCollector {
                 "CPU time, user and system.",
             )?,
             resident: Gauge::new("process_resident_memory_bytes", "Resident memory.")?,
+            virtual_memory: Gauge::new("process_virtual_memory_bytes", "Virtual memory.")?,
             open_fds: Gauge::new("process_open_fds", "Open file descriptors.")?,
             max_fds: Gauge::new("process_max_fds", "Most file descriptors allowed.")?,
             threads: Gauge::new("process_threads", "Threads.")?,
@@ -46,6 +48,15 @@ impl ProcessCollector {
             self.max_fds
                 .set(line.split_whitespace().nth(3)?.parse().ok()?);
         }
+        // In kB whatever the size of a page is, which `stat` counts in (proc(5)).
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+            Some(kib * 1024.0)
+        };
+        self.resident.set(bytes("VmRSS:")?);
+        self.virtual_memory.set(bytes("VmSize:")?);
         let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
         // Fields are counted behind the command's name, which may itself hold spaces and brackets (proc(5)).
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -53,7 +64,6 @@ impl ProcessCollector {
         let cpu = (number(11)? + number(12)?) / TICKS;
         self.cpu.inc_by((cpu - self.cpu.get()).max(0.0));
         self.threads.set(number(17)?);
-        self.resident.set(number(21)? * 4096.0);
         let system = std::fs::read_to_string("/proc/stat").ok()?;
         let boot: f64 = system
             .lines()
@@ -64,10 +74,11 @@ impl ProcessCollector {
         Some(())
     }
 
-    fn parts(&self) -> [&dyn Collector; 6] {
+    fn parts(&self) -> [&dyn Collector; 7] {
         [
             &self.cpu,
             &self.resident,
+            &self.virtual_memory,
             &self.open_fds,
             &self.max_fds,
             &self.threads,

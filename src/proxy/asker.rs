@@ -1,8 +1,8 @@
 //! What an answer to a request has to know of it after its head is gone.
 
-use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::ACCEPT;
 use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::worker::Worker;
 use crate::decide;
@@ -20,14 +20,28 @@ pub(super) struct Asker {
 impl Asker {
     pub(super) fn of(head: &Parts, worker: &Worker) -> Self {
         let headers = &head.headers;
-        let length = headers.get(CONTENT_LENGTH);
         Self {
             method: head.method.clone(),
-            accept: headers.get(ACCEPT).cloned(),
+            accept: whole(headers, &ACCEPT),
             origin: decide::allowed_origin(head, &worker.shared.policy).cloned(),
-            has_body: headers.contains_key(TRANSFER_ENCODING)
-                || length.is_some_and(|length| length != "0"),
+            has_body: decide::announces_body(headers),
             takes_trailers: decide::wants_trailers(headers),
         }
     }
+}
+
+/// The value of a field that is a list: several of its name are one with commas between (RFC 9110 section 5.3).
+fn whole(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    let mut rest = values.peekable();
+    if rest.peek().is_none() {
+        return Some(first.clone());
+    }
+    let mut joined = first.as_bytes().to_vec();
+    for value in rest {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(value.as_bytes());
+    }
+    HeaderValue::from_bytes(&joined).ok()
 }

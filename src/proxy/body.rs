@@ -1,5 +1,6 @@
 //! The body of an answer as it streams through: counted, cut where its tenant goes, released when it ends.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -37,6 +38,8 @@ enum Source {
         _permit: Permit,
         live: Cuttable,
     },
+    #[cfg(test)]
+    Panics,
 }
 
 impl Source {
@@ -44,6 +47,8 @@ impl Source {
         match self {
             Self::Own(body) => body.is_none(),
             Self::Upstream { body, .. } => body.is_end_stream(),
+            #[cfg(test)]
+            Self::Panics => false,
         }
     }
 }
@@ -55,6 +60,8 @@ pub(super) enum EdgeBodyError {
     Cut,
     #[error("the upstream's answer broke off")]
     Upstream(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("this program failed")]
+    Fault,
 }
 
 impl EdgeBody {
@@ -99,16 +106,21 @@ impl EdgeBody {
         self
     }
 
-    /// The empty body of a 101: the connection is the tunnel's from here.
-    pub(super) fn tunnel(exchange: Exchange) -> Self {
-        exchange.into_tunnel();
+    /// An answer that is neither counted nor logged: whoever made it has done so.
+    pub(super) fn untold(body: Bytes) -> Self {
         Self {
-            source: Source::Own(None),
+            source: Source::Own(Some(body).filter(|body| !body.is_empty())),
             record: None,
             exchange: None,
             trailers: false,
             announced: None,
         }
+    }
+
+    /// The empty body of a 101: the connection is the tunnel's from here.
+    pub(super) fn tunnel(exchange: Exchange) -> Self {
+        exchange.into_tunnel();
+        Self::untold(Bytes::new())
     }
 
     fn ended(&mut self, complete: bool) {
@@ -127,42 +139,14 @@ impl Body for EdgeBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, EdgeBodyError>>> {
         let this = &mut *self;
-        if let Some(exchange) = &this.exchange {
-            exchange.progress();
-        }
-        let frame = match &mut this.source {
-            Source::Own(body) => body.take().map(|body| Ok(Frame::data(body))),
-            Source::Upstream { live, .. } if live.is_cut(cx) => Some(Err(EdgeBodyError::Cut)),
-            Source::Upstream { body, live, .. } => match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(frame) => {
-                    frame.map(|frame| frame.map_err(|error| EdgeBodyError::Upstream(error.into())))
-                }
-                Poll::Pending => {
-                    live.waits(cx);
-                    return Poll::Pending;
-                }
-            },
-        };
-        match frame {
-            None => {
-                this.ended(true);
-                Poll::Ready(None)
+        let polled = catch_unwind(AssertUnwindSafe(|| this.poll_guarded(cx)));
+        polled.unwrap_or_else(|_| {
+            if let Some(record) = &this.record {
+                record.failed();
             }
-            Some(Err(error)) => {
-                this.ended(false);
-                Poll::Ready(Some(Err(error)))
-            }
-            Some(Ok(frame)) => {
-                if let Some(exchange) = &this.exchange {
-                    exchange.waiting_on_visitor();
-                }
-                let passed = this.pass(frame);
-                if passed.is_none() {
-                    this.ended(true);
-                }
-                Poll::Ready(passed.map(Ok))
-            }
-        }
+            this.ended(false);
+            Poll::Ready(Some(Err(EdgeBodyError::Fault)))
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -178,11 +162,62 @@ impl Body for EdgeBody {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
             }
             Source::Upstream { body, .. } => body.size_hint(),
+            #[cfg(test)]
+            Source::Panics => SizeHint::new(),
         }
     }
 }
 
 impl EdgeBody {
+    /// The next frame. A panic in here breaks this answer off, and leaves the connection's other streams alone.
+    fn poll_guarded(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EdgeBodyError>>> {
+        if let Some(exchange) = &self.exchange {
+            exchange.progress();
+        }
+        let frame = match &mut self.source {
+            Source::Own(body) => body.take().map(|body| Ok(Frame::data(body))),
+            #[cfg(test)]
+            Source::Panics => panic!("as told"),
+            Source::Upstream { live, .. } if live.is_cut(cx) => Some(Err(EdgeBodyError::Cut)),
+            Source::Upstream { body, live, .. } => match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    // There is more, and perhaps nobody who takes it: the next call may never come.
+                    if !body.is_end_stream() {
+                        live.waits(cx);
+                    }
+                    frame.map(|frame| frame.map_err(|error| EdgeBodyError::Upstream(error.into())))
+                }
+                Poll::Pending => {
+                    live.waits(cx);
+                    return Poll::Pending;
+                }
+            },
+        };
+        match frame {
+            None => {
+                self.ended(true);
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                self.ended(false);
+                Poll::Ready(Some(Err(error)))
+            }
+            Some(Ok(frame)) => {
+                if let Some(exchange) = &self.exchange {
+                    exchange.waiting_on_visitor();
+                }
+                let passed = self.pass(frame);
+                if passed.is_none() {
+                    self.ended(true);
+                }
+                Poll::Ready(passed.map(Ok))
+            }
+        }
+    }
+
     /// The frame as it goes on: data counted, trailers cleaned; `None` where the visitor cannot take trailers, which end the body.
     fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         match frame.into_data() {
@@ -206,5 +241,20 @@ impl Drop for EdgeBody {
     fn drop(&mut self) {
         let complete = self.source.is_over();
         self.ended(complete);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn i19_a_panic_within_an_answer_breaks_it_off() {
+        let mut body = EdgeBody::untold(Bytes::new());
+        body.source = Source::Panics;
+        let broken = body.frame().await.unwrap();
+        assert!(matches!(broken, Err(EdgeBodyError::Fault)));
     }
 }

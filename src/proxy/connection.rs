@@ -8,15 +8,18 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::{AbortHandle, Abortable};
 use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::body::EdgeBody;
+use super::fault::Contained;
 use super::io::{ConnectionState, EdgeIo, FrameGuard, Wire};
 use super::listener::{Kind, Place};
 use super::open::{self, Course, Ending};
@@ -54,6 +57,13 @@ pub(super) struct Connection {
     pub(super) tls: Option<&'static str>,
     /// Kept by the requests and the tunnel too: they may outlive what hyper calls the connection.
     place: Place,
+}
+
+impl Connection {
+    /// How it is told to end.
+    pub(super) fn ending(&self) -> &Rc<Ending> {
+        self.place.ending()
+    }
 }
 
 /// Serves a connection until either side ends it.
@@ -152,7 +162,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let ending = Rc::clone(connection.place.ending());
-    let mut builder = http2::Builder::new(OnThread);
+    let executor = OnThread {
+        state: Arc::clone(&connection.state),
+        stalled: worker.shared.metrics.streams_stalled.clone(),
+    };
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -225,9 +239,16 @@ fn service(
         }
         // An answer that is ready at once leaves before hyper is told to finish, so it would not say that the connection ends.
         let announce = last && request.version() < Version::HTTP_2;
+        let worker = Rc::clone(&worker);
+        let method = request.method().clone();
         let answer = request::answer(Rc::clone(&worker), Rc::clone(&connection), request);
         Box::pin(async move {
-            let mut answer = answer.await;
+            let contained = Contained {
+                metrics: &worker.shared.metrics,
+                node: &worker.shared.policy.node,
+                lost: &worker.lost,
+            };
+            let mut answer = contained.answer(method, answer).await;
             if announce && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(header::CONNECTION, close);
@@ -237,17 +258,30 @@ fn service(
     }
 }
 
-/// Runs hyper's HTTP/2 streams on the thread they came in on.
-#[derive(Clone, Copy, Debug)]
-struct OnThread;
+/// Runs hyper's HTTP/2 streams on the thread they came in on, each so that it can be ended by itself.
+#[derive(Clone, Debug)]
+struct OnThread {
+    state: Arc<ConnectionState>,
+    stalled: IntCounter,
+}
 
 impl<F> hyper::rt::Executor<F> for OnThread
 where
     F: Future + 'static,
 {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
+        let Self { state, stalled } = self.clone();
+        let (handle, registration) = AbortHandle::new_pair();
+        // The first poll of hyper's future asks the service, where the request begins.
+        let serving = async move {
+            state.begin_stream(handle);
             future.await;
+        };
+        tokio::task::spawn_local(async move {
+            // What is dropped unfinished is what h2 resets, with CANCEL; the bytes that wait behind the window go with it.
+            if Abortable::new(serving, registration).await.is_err() {
+                stalled.inc();
+            }
         });
     }
 }

@@ -1,7 +1,8 @@
 //! Answers and tunnels in flight, so that those of a tenant that was suspended, removed or moved can be ended.
 //!
 //! One table per data-plane thread. After any change each entry's names are looked up again; an entry whose names no longer lead to
-//! the same tenant in a state that is served is cut, within [`PERIOD`] and a look-up: under the 5 s that are promised.
+//! the same tenant in a state that is served is cut, within [`PERIOD`] and a look-up: under the 5 s that are promised. An answer
+//! whose visitor takes nothing hears of that only when it is asked for more: its connection is closed one [`PERIOD`] later.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
+use super::open::{Course, Ending};
 use crate::decide::Target;
 use crate::model::{LookupKey, Match, TenantId, TenantState};
 use crate::resolve::{HostKey, Keys, Resolver};
@@ -36,6 +38,8 @@ struct Entry {
     generation: Cell<u64>,
     cut: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// The visitor's connection.
+    connection: Rc<Ending>,
 }
 
 /// One answer or tunnel in flight; leaves the table when dropped.
@@ -47,25 +51,26 @@ pub(super) struct InFlight {
 }
 
 impl Live {
-    /// Enters something that serves `tenant`, found by `names` when the resolver was at `generation`.
-    pub(super) fn enter(
-        self: &Rc<Self>,
-        tenant: TenantId,
-        names: Vec<HostKey>,
-        generation: u64,
-    ) -> InFlight {
-        let number = self.next.get();
-        self.next.set(number + 1);
-        let entry = Rc::new(Entry {
+    fn enter(seed: Seed) -> InFlight {
+        let Seed {
+            table,
             tenant,
             names,
-            generation: Cell::new(generation),
+            connection,
+        } = seed;
+        let number = table.next.get();
+        table.next.set(number + 1);
+        let entry = Rc::new(Entry {
+            tenant,
+            generation: Cell::new(names.generation),
+            names: names.host_keys(),
             cut: Cell::new(false),
             waker: RefCell::new(None),
+            connection,
         });
-        self.entries.borrow_mut().insert(number, Rc::clone(&entry));
+        table.entries.borrow_mut().insert(number, Rc::clone(&entry));
         InFlight {
-            table: Rc::clone(self),
+            table,
             number,
             entry,
         }
@@ -75,6 +80,7 @@ impl Live {
     pub(super) async fn watch(self: Rc<Self>, resolver: Arc<Resolver>) {
         loop {
             tokio::time::sleep(PERIOD).await;
+            self.close_what_did_not_end();
             let generation = resolver.generation();
             let outdated = |entry: &&Rc<Entry>| entry.generation.get() != generation;
             let entries: Vec<Rc<Entry>> = self
@@ -91,6 +97,18 @@ impl Live {
                 })
                 .await;
         }
+    }
+}
+
+impl Live {
+    /// What was cut last time and is still here belongs to a visitor who takes nothing: the codec asks for no more of the answer, so
+    /// the connection is all that can be ended.
+    fn close_what_did_not_end(&self) {
+        self.entries
+            .borrow()
+            .values()
+            .filter(|entry| entry.cut.get())
+            .for_each(|entry| entry.connection.tell(Course::Stop));
     }
 }
 
@@ -154,7 +172,8 @@ impl InFlight {
     }
 }
 
-/// Something that serves a visitor and may have to be cut. It enters the table only where it makes its visitor wait.
+/// Something that serves a visitor and may have to be cut. It enters the table only where it lasts: where it makes its visitor wait,
+/// or has more to say than fits at once.
 #[derive(Debug)]
 pub(super) enum Cuttable {
     /// Nobody's: no change of a tenant ends it.
@@ -171,6 +190,7 @@ pub(super) struct Seed {
     table: Rc<Live>,
     tenant: TenantId,
     names: Names,
+    connection: Rc<Ending>,
 }
 
 /// The names that led to the tenant, and the resolver's generation before they were looked up.
@@ -193,14 +213,20 @@ impl Names {
 }
 
 impl Cuttable {
-    /// What serves `tenant`, found by `names`.
-    pub(super) fn new(table: &Rc<Live>, tenant: Option<TenantId>, names: Names) -> Self {
+    /// What serves `tenant`, found by `names`, on `connection`.
+    pub(super) fn new(
+        table: &Rc<Live>,
+        tenant: Option<TenantId>,
+        names: Names,
+        connection: &Rc<Ending>,
+    ) -> Self {
         match tenant {
             None => Self::Never,
             Some(tenant) => Self::Later(Seed {
                 table: Rc::clone(table),
                 tenant,
                 names,
+                connection: Rc::clone(connection),
             }),
         }
     }
@@ -210,20 +236,21 @@ impl Cuttable {
         matches!(self, Self::Entered(entry) if entry.is_cut(cx))
     }
 
-    /// The visitor has to wait: from now on it can be cut.
-    pub(super) fn waits(&mut self, cx: &Context<'_>) {
+    /// It lasts: from now on it can be cut.
+    pub(super) fn lasts(&mut self) {
         if let Self::Later(_) = self
-            && let Self::Later(Seed {
-                table,
-                tenant,
-                names,
-            }) = std::mem::replace(self, Self::Never)
+            && let Self::Later(seed) = std::mem::replace(self, Self::Never)
         {
-            let generation = names.generation;
-            let entry = table.enter(tenant, names.host_keys(), generation);
+            *self = Self::Entered(Live::enter(seed));
+        }
+    }
+
+    /// The visitor has to wait: as [`lasts`](Self::lasts), and `cx` is woken when it has to end.
+    pub(super) fn waits(&mut self, cx: &Context<'_>) {
+        if let Self::Later(_) = self {
+            self.lasts();
             // Registers the waker; nothing can have been cut yet.
-            entry.is_cut(cx);
-            *self = Self::Entered(entry);
+            self.is_cut(cx);
         }
     }
 

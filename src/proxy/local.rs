@@ -71,14 +71,10 @@ fn redirect(location: &str) -> Response<Bytes> {
 
 fn keys(worker: &Worker) -> Response<Bytes> {
     let shared = &worker.shared;
-    let mut response = plain(
-        StatusCode::OK,
-        shared.signer.jwks(shared.clock.now()),
-        "application/jwk-set+json",
-    );
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, sign::JWKS_CACHE_CONTROL);
+    let mut response = plain(StatusCode::OK, shared.signer.jwks(shared.clock.now()), "");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, sign::JWKS_CONTENT_TYPE);
+    headers.insert(CACHE_CONTROL, sign::JWKS_CACHE_CONTROL);
     response
 }
 

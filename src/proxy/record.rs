@@ -1,5 +1,6 @@
 //! What is known of one request when its answer has ended: one line in the log, one round of the counters.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 
 use super::access_log::AccessRecord;
 use super::connection::Connection;
+use super::fault;
 use super::upload::BodyWatch;
 use super::worker::Worker;
 use crate::clock::Timestamp;
@@ -95,8 +97,20 @@ impl Record {
         self.end(complete);
     }
 
+    /// The answer has been made: no fault in telling of it may undo it, or happen twice.
     fn end(&mut self, complete: bool) {
         self.ended = true;
+        if catch_unwind(AssertUnwindSafe(|| self.tell(complete))).is_err() {
+            self.failed();
+        }
+    }
+
+    /// Counts a fault of this program.
+    pub(super) fn failed(&self) {
+        self.worker.shared.metrics.panics.inc();
+    }
+
+    fn tell(&self, complete: bool) {
         let total = self.begun.elapsed();
         // What the upstream took is from sending on to its answer's head; all else up to that head was ours.
         let upstream = self
@@ -172,12 +186,20 @@ impl Record {
 }
 
 impl Drop for Record {
-    /// A visitor who leaves before there is an answer takes the request's whole future along: this is all that is left to tell of it.
+    /// A visitor who leaves before there is an answer takes the request's whole future along, and so does a panic: this is all that is
+    /// left to tell of it.
     fn drop(&mut self) {
-        if !self.ended {
-            self.status = client_closed_request();
-            self.end(false);
+        if self.ended {
+            return;
         }
+        if std::thread::panicking() {
+            self.status = StatusCode::INTERNAL_SERVER_ERROR;
+            self.refused(&fault::refusal());
+            self.worker.lost.set(Some(self.request_id.clone()));
+        } else {
+            self.status = client_closed_request();
+        }
+        self.end(false);
     }
 }
 

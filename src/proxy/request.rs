@@ -18,9 +18,9 @@ use super::io::Exchange;
 use super::live::{Cuttable, Names};
 use super::record::{Record, UpstreamRecord};
 use super::refusal::{RefusalContext, render};
-use super::upload::RequestBody;
+use super::upload::{Pace, RequestBody};
 use super::worker::Worker;
-use super::{failure, local, respond, upgrade};
+use super::{failure, fault, local, respond, upgrade};
 use crate::decide::rewrite::{self, RequestIds};
 use crate::decide::{self, Arrival, Case, Decision, Forward, Target};
 use crate::guard::Permit;
@@ -68,10 +68,7 @@ pub(super) async fn answer(
         .await;
     let outcome = outcome.unwrap_or_else(|_| {
         worker.shared.metrics.panics.inc();
-        Err(Refusal::new(
-            Code::InternalError,
-            "Try again; if it happens again, tell the operator the request id.",
-        ))
+        Err(fault::refusal())
     });
     match outcome {
         Ok(Served::Own(response)) => finish(&ids, record, exchange, response),
@@ -234,7 +231,7 @@ async fn send(
         body,
         stage.record.version,
         forward.limits.body,
-        shared.timeouts.body,
+        Pace::new(shared.timeouts.body, shared.body_rate),
     );
     stage.record.request_body = Some(watch.clone());
     stage.record.upstream = Some(UpstreamRecord {
@@ -245,7 +242,7 @@ async fn send(
         answered: None,
     });
     let tenant = forward.route.as_ref().map(|route| route.tenant);
-    let mut live = Cuttable::new(&stage.worker.live, tenant, names);
+    let mut live = Cuttable::new(&stage.worker.live, tenant, names, stage.connection.ending());
     let request = upstream::Request {
         head,
         method,

@@ -4,13 +4,17 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+
+mod pace;
+#[cfg(test)]
+mod tests;
+
+pub(super) use pace::Pace;
 
 /// What became of a request's body, for the step that made use of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -22,7 +26,7 @@ pub(super) enum Fate {
     Complete,
     /// Longer than the tenant may send.
     TooLarge,
-    /// Nothing came for too long.
+    /// Nothing came for too long, or too little in all.
     Stalled,
     /// The visitor broke it off, or framed it wrongly.
     Broken,
@@ -52,9 +56,7 @@ pub(super) struct RequestBody {
     left: u64,
     received: Rc<Cell<u64>>,
     fate: Rc<Cell<Fate>>,
-    idle: Duration,
-    /// Made when there is something to wait for, so that bodies that are there already cost no timer.
-    timer: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
 }
 
 /// What is left with the request's own step of a [`RequestBody`] that was sent away.
@@ -65,12 +67,12 @@ pub(super) struct BodyWatch {
 }
 
 impl RequestBody {
-    /// At most `limit` bytes, with at most `idle` between two reads, of a request in this version.
+    /// At most `limit` bytes, at this pace, of a request in this version.
     pub(super) fn new(
         inner: Incoming,
         version: Version,
         limit: u64,
-        idle: Duration,
+        pace: Pace,
     ) -> (Self, BodyWatch) {
         let watch = BodyWatch {
             fate: Rc::default(),
@@ -87,8 +89,7 @@ impl RequestBody {
                 left: limit,
                 received,
                 fate,
-                idle,
-                timer: None,
+                pace,
             },
             watch,
         )
@@ -121,14 +122,6 @@ impl RequestBody {
         self.fate.set(fate);
         Poll::Ready(Some(Err(error)))
     }
-
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let idle = self.idle;
-        self.timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)))
-            .as_mut()
-            .poll(cx)
-    }
 }
 
 impl Body for RequestBody {
@@ -141,13 +134,11 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
-                ready!(self.poll_stalled(cx));
+                let received = self.received.get();
+                ready!(self.pace.poll_late(received, cx));
                 return self.fail(Fate::Stalled, RequestBodyError::Stalled);
             };
-            let idle = self.idle;
-            if let Some(timer) = &mut self.timer {
-                timer.as_mut().reset(Instant::now() + idle);
-            }
+            self.pace.came();
             let data = match frame {
                 None => {
                     self.fate.set(Fate::Complete);

@@ -1,10 +1,11 @@
 //! What one data-plane thread has for itself, and what all of them share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use prometheus::IntCounter;
 
 use super::access_log::AccessLog;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub policy: Policy,
     /// Times on visitors' connections.
     pub timeouts: EdgeTimeouts,
+    /// Least bytes of a request's body for each second that it is waited for; 0 is none.
+    pub body_rate: u64,
     /// Who lives where.
     pub resolver: Arc<Resolver>,
     /// Who signs.
@@ -60,6 +63,8 @@ pub(super) struct Worker {
     pub(super) live: Rc<Live>,
     pub(super) counters: Counters,
     pub(super) connections: Rc<Connections>,
+    /// See [`Contained`](super::fault::Contained).
+    pub(super) lost: Cell<Option<HeaderValue>>,
 }
 
 /// Counters whose labels were looked up once.

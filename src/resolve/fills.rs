@@ -54,7 +54,7 @@ pub(super) enum Boarding {
     Known(Match),
     /// Somebody has asked; the answer will arrive here.
     Aboard(Arrival),
-    /// Too many names of unknown standing are being asked for.
+    /// Too many names of unknown standing are being asked for: this one waits for the list of names.
     Full,
 }
 
@@ -256,5 +256,5 @@ const QUERIES: usize = 16;
 const STRANGERS: usize = 4;
 /// Of these, for routes that are being served meanwhile.
 const REVALIDATIONS: usize = 8;
-/// Names of unknown standing that may wait for their turn; more are told to come back.
+/// Names of unknown standing that may wait for their turn; more wait for the list of names, which a name that exists is on.
 const STRANGERS_WAITING: usize = 1024;

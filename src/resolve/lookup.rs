@@ -128,7 +128,11 @@ impl Resolver {
             loop {
                 let mut arrival = match this.board(key) {
                     Boarding::Known(answer) => return answer,
-                    Boarding::Full => return Match::Unavailable,
+                    // The list of names is on its way, and tells whether this is a stranger at all.
+                    Boarding::Full => {
+                        this.names.known().await;
+                        continue;
+                    }
                     Boarding::Aboard(arrival) => arrival,
                 };
                 let landing = arrival.wait_for(Option::is_some).await;

@@ -27,6 +27,7 @@ pub(super) enum Standing {
 pub(super) struct Names {
     set: RwLock<Set>,
     wanted: Notify,
+    completed: Notify,
 }
 
 struct Set {
@@ -86,6 +87,7 @@ impl Names {
                 list: 0,
             }),
             wanted: Notify::new(),
+            completed: Notify::new(),
         }
     }
 
@@ -164,7 +166,20 @@ impl Names {
         // A million hashes take their time to free: not while others wait to read.
         drop(set);
         drop(old);
+        self.completed.notify_waiters();
         true
+    }
+
+    /// Resolves once all names are known.
+    pub(super) async fn known(&self) {
+        loop {
+            let mut completed = std::pin::pin!(self.completed.notified());
+            completed.as_mut().enable();
+            if self.read().complete {
+                return;
+            }
+            completed.await;
+        }
     }
 
     /// All names, if all are known.
@@ -183,6 +198,8 @@ impl Names {
         set.hashes = names.hashes.into_iter().collect();
         set.complete = true;
         set.list += 1;
+        drop(set);
+        self.completed.notify_waiters();
     }
 
     /// How many there are; `None` while not all are known.

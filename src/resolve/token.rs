@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
 
 use super::TokenVerdict;
 use crate::clock::{Clock, Timestamp};
@@ -156,9 +157,9 @@ impl Tokens {
         }
     }
 
-    /// The verdict on `raw`. Waits for keys, each time no longer than one fetch may take.
+    /// The verdict on `raw`. Waits for keys, in all no longer than one fetch may take: an issuer that stalls costs a visitor one timeout.
     pub async fn verify(self: &Arc<Self>, raw: &str) -> TokenVerdict {
-        let mut waits = 0;
+        let (mut waits, mut end) = (0, None);
         loop {
             let Wanting {
                 issuer,
@@ -168,7 +169,11 @@ impl Tokens {
                 Ok(verdict) => return verdict,
                 Err(wanting) => wanting,
             };
-            if waits == MAX_WAITS || !self.issuers[issuer].keys.learn(seen).await {
+            let keys = &self.issuers[issuer].keys;
+            let end = *end.get_or_insert_with(|| Instant::now() + keys.patience());
+            let learned =
+                waits < MAX_WAITS && timeout_at(end, keys.learn(seen)).await.unwrap_or(false);
+            if !learned {
                 return TokenVerdict::Invalid(reason);
             }
             waits += 1;

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{self, StoreUrl};
 use crate::metrics::Metrics;
 
+use super::file::PlacedFile;
 use super::{Followed, Inner, Pools, Store, StoreError, migrations};
 
 /// Readers of an embedded store; the one writer has a connection of its own.
@@ -130,6 +131,14 @@ async fn sqlite(
         place: place.into(),
         source,
     })?;
+    let placed = Arc::new(PlacedFile::at(file));
+    let pool = |many: u32| {
+        let placed = Arc::clone(&placed);
+        pool(many).before_acquire(move |_, connection| {
+            let is_open = placed.is_open_since(connection.age);
+            Box::pin(async move { Ok(is_open) })
+        })
+    };
     let wal = base.clone().journal_mode(SqliteJournalMode::Wal);
     let deadline = Instant::now() + SQLITE_OPEN;
     let write = loop {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::changes::CHANNEL;
+use super::file::{FileId, file_id};
 use super::{Followed, Store};
 
 /// How often an embedded store is asked whether another process has written: contract, at least every 100 ms.
@@ -28,7 +29,7 @@ pub struct ChangeWatch {
 enum Source {
     Sqlite {
         options: sqlx::sqlite::SqliteConnectOptions,
-        connection: Option<(SqliteConnection, i64)>,
+        connection: Option<Watched>,
     },
     Postgres {
         options: Box<sqlx::postgres::PgConnectOptions>,
@@ -37,6 +38,9 @@ enum Source {
         trial: Instant,
     },
 }
+
+/// A connection, the file that it has open, and the file's version when last looked at.
+type Watched = (SqliteConnection, Option<FileId>, i64);
 
 impl Store {
     /// A watch of its own connection, made when it is first used.
@@ -97,20 +101,28 @@ impl Source {
 
 async fn sqlite(
     options: &sqlx::sqlite::SqliteConnectOptions,
-    connection: &mut Option<(SqliteConnection, i64)>,
+    connection: &mut Option<Watched>,
     poll: Duration,
 ) {
-    let Some((open, seen)) = connection else {
+    let file = || file_id(options.get_filename());
+    let Some((open, opened, seen)) = connection else {
+        // Before it is opened: one that is put in its place just now is noticed at the next look.
+        let opened = file();
         if let Ok(mut open) = options.connect().await
             && let Ok(version) = data_version(&mut open).await
         {
-            *connection = Some((open, version));
+            *connection = Some((open, opened, version));
             return;
         }
         return sleep(poll).await;
     };
     loop {
         sleep(SQLITE_POLL).await;
+        if file() != *opened {
+            tracing::warn!("the store's file is another one now, it is opened again");
+            *connection = None;
+            return;
+        }
         match data_version(open).await {
             Ok(version) if version == *seen => {}
             Ok(version) => {

@@ -53,7 +53,7 @@ async fn the_page_of_a_tenant_being_prepared_shows_progress_and_looks_again_by_i
     shell
         .args(["-c", r#"echo begins; exec "$@" 2>/dev/null"#, "sh"])
         .args(chromium);
-    let browser = Guarded::start(&shell, "begins");
+    let browser = Guarded::start(&mut shell, "begins");
     until(|| (visits() > before + 1).then_some(())).await;
     drop(browser);
 }
@@ -167,7 +167,11 @@ async fn the_node_example_verifies() {
 /// An application that verifies: it answers what came through the edge, and nothing else.
 async fn the_example_verifies(command: &mut Command) {
     let address = SocketAddr::from((own_address(), 9901));
-    let edge = Edge::with(address).tenants(&["acme"]).start().await;
+    let edge = Edge::with(address)
+        .config("[routing]\nplatform_upstream = \"default\"")
+        .tenants(&["acme"])
+        .start()
+        .await;
     let keys = format!("http://{}/.well-known/jwks.json", edge.admin());
     command
         .env("LISTEN", address.to_string())
@@ -180,6 +184,9 @@ async fn the_example_verifies(command: &mut Command) {
         .await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.text().starts_with("Hello acme, your number is "));
+    let nobody = edge.visit().await.ask(get("app.localhost", "/", &[])).await;
+    assert!(nobody.text().starts_with("Hello stranger"));
+    assert!(!nobody.text().contains("number"), "{}", nobody.text());
     let forged = ["x-tenant-slug: acme", "x-tenant-assertion: a.b.c"];
     for lines in [&[][..], &forged] {
         let answer = Visitor::connect(address)
@@ -228,7 +235,7 @@ impl Dev {
         on_free_ports(&mut command)
             .arg("dev")
             .current_dir(folder.path());
-        let running = Guarded::start(&command, "Ctrl-C stops.");
+        let running = Guarded::start(&mut command, "Ctrl-C stops.");
         Self { running, folder }
     }
 

@@ -183,7 +183,8 @@ async fn b6_the_length_is_the_bodys() {
     let (upstream, edge) = echo().await;
     assert_eq!(post(&edge, &["3"], b"abc").await.status(), Some(200));
     assert_eq!(upstream.seen().await.header("content-length"), Some("3"));
-    let wrong: [&[&str]; 11] = [
+    let wrong: [&[&str]; 12] = [
+        &["3", "3"],
         &["2"],
         &["4"],
         &["0"],

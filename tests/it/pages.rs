@@ -5,6 +5,7 @@
     reason = "clippy knows only functions marked #[test] as tests"
 )]
 
+mod accept;
 mod cors;
 mod refusals;
 mod states;

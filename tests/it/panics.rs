@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use futures_util::future::BoxFuture;
 use http::Request;
+use prometheus::{IntCounterVec, Opts};
 use vestibule::clock::Clock;
 use vestibule::config::Config;
 use vestibule::decide::Policy;
@@ -57,18 +58,13 @@ struct DataPlane {
 
 impl DataPlane {
     async fn start(upstream: &TestUpstream) -> Self {
-        let secret = "hmac_secret_file = \"FOLDER/issuer.key\"\n";
-        let plan = Issuer::with_secret()
-            .believed_by(Edge::with(upstream.address))
-            .tenants(&["acme"]);
-        let secret = secret.replace("FOLDER", plan.folder().to_str().unwrap());
-        let plan = plan
-            .config_behind(&secret)
-            .config("[signing]\nalgorithm = \"HS256\"")
-            .filled()
-            .await;
+        Self::start_with(upstream, Metrics::new(10).unwrap()).await
+    }
+
+    async fn start_with(upstream: &TestUpstream, metrics: Arc<Metrics>) -> Self {
+        let plan = plan(upstream).await;
         let config = Config::parse(&plan.toml(), "test", std::iter::empty()).unwrap();
-        let (clock, metrics) = (Clock::system(), Metrics::new(10).unwrap());
+        let clock = Clock::system();
         let (shutdown, stopping) = Shutdown::new();
         let store = Store::open(&config.store, Access::Serve, clock.clone(), None)
             .await
@@ -90,6 +86,7 @@ impl DataPlane {
         let shared = Shared {
             policy: Policy::new(&config, upstreams, inventory),
             timeouts: config.edge.timeouts,
+            body_rate: config.limits.body_rate,
             resolver,
             signer: Signer::new(&config.signing, &config.upstreams).unwrap(),
             guard: Guard::new(&config.limits, &[], Arc::clone(&metrics)),
@@ -116,6 +113,19 @@ impl DataPlane {
             plan,
         }
     }
+}
+
+/// A tenant behind `upstream`, whom tokens of an issuer with a secret name.
+async fn plan(upstream: &TestUpstream) -> Plan {
+    let secret = "hmac_secret_file = \"FOLDER/issuer.key\"\n";
+    let plan = Issuer::with_secret()
+        .believed_by(Edge::with(upstream.address))
+        .tenants(&["acme"]);
+    let secret = secret.replace("FOLDER", plan.folder().to_str().unwrap());
+    plan.config_behind(&secret)
+        .config("[signing]\nalgorithm = \"HS256\"")
+        .filled()
+        .await
 }
 
 impl Drop for DataPlane {
@@ -185,4 +195,24 @@ async fn i19_a_panic_costs_one_stream() {
     upstream.signal();
     assert_eq!(read(slow).await.text(), "well");
     assert_eq!(plane.metrics.panics.get(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i19_a_panic_while_a_request_is_told_of_leaves_its_answer_alone() {
+    let upstream = TestUpstream::echo();
+    let mut metrics = Metrics::new(10).unwrap();
+    // A series with other labels than the proxy knows: counting with it panics.
+    let options = Opts::new("odd", "Nothing.");
+    Arc::get_mut(&mut metrics).unwrap().requests = IntCounterVec::new(options, &["odd"]).unwrap();
+    let plane = DataPlane::start_with(&upstream, metrics).await;
+    let mut visitor = Visitor::connect(plane.address).await;
+    for (count, host, status) in [
+        (1, "acme.localhost", 200),
+        (2, "nobody.localhost", 404),
+        (3, "acme.localhost", 200),
+    ] {
+        let answer = visitor.ask(get(host, "/", &[])).await;
+        assert_eq!((answer.status, answer.complete), (status, true));
+        crate::harness::until(|| (plane.metrics.panics.get() == count).then_some(())).await;
+    }
 }

@@ -10,6 +10,7 @@ use crate::harness::{eventually, on_both_stores};
 on_both_stores!(
     g3_ten_thousand_first_requests_for_one_cold_host_make_one_query,
     g1_a_flood_of_names_that_do_not_exist_costs_no_query_and_no_tenant,
+    g1_a_node_that_has_just_started_asks_nobody_for_names_that_do_not_exist,
 );
 
 const TWO_THREADS: &str = "[edge]\nworkers = 2\n[cache]\nttl = \"1h\"";
@@ -73,6 +74,35 @@ async fn g1_a_flood_of_names_that_do_not_exist_costs_no_query_and_no_tenant(stor
     }
     assert_eq!(look_ups(&edge).await - before, 1.0, "nobody was pushed out");
     assert_eq!(upstream.requests().len(), 6);
+}
+
+/// The names of a large store take their time to load; visitors are let in when they have been.
+async fn g1_a_node_that_has_just_started_asks_nobody_for_names_that_do_not_exist(
+    store: Option<&str>,
+) {
+    let upstream = TestUpstream::echo();
+    let edge = Edge::with(upstream.address)
+        .store_at(store)
+        .config(TWO_THREADS)
+        .tenants(&["acme"])
+        .start()
+        .await;
+    let tenants: String = (0..20_000)
+        .map(|n| format!("{{\"slug\":\"t{n}\"}}\n"))
+        .collect();
+    let file = edge.folder().join("tenants.jsonl");
+    std::fs::write(&file, tenants).unwrap();
+    let import = format!("tenant import {}", file.display());
+    edge.command(&import).await.succeeds();
+    let plan = edge.pause().await;
+    std::fs::remove_file(plan.folder().join("routes.snapshot")).unwrap();
+
+    let edge = plan.start().await;
+    let mut visitor = edge.visit().await;
+    let answer = visitor.ask(get("nobody.localhost", "/", &[])).await;
+    assert_eq!((answer.status, look_ups(&edge).await), (404, 0.0));
+    let answer = visitor.ask(get("t19999.localhost", "/", &[])).await;
+    assert_eq!((answer.status, look_ups(&edge).await), (200, 1.0));
 }
 
 /// Otherwise a visitor's next request would find a connection that is gone.

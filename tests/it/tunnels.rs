@@ -255,6 +255,9 @@ async fn j17_anything_less_than_a_handshake_is_an_ordinary_request() {
     let lines = [&HANDSHAKE[..], &["Content-Length: 0"]].concat();
     let post = request("POST", "acme.localhost", "/", &lines, b"");
     ordinary(&upstream, visitor.ask(post).await, &["POST"]).await;
+    let lines = [&HANDSHAKE[..], &["Content-Length: 3"]].concat();
+    let with_body = request("GET", "acme.localhost", "/", &lines, b"GET");
+    ordinary(&upstream, visitor.ask(with_body).await, &["a body"]).await;
     let mut old = b"GET / HTTP/1.0\r\nHost: acme.localhost\r\n".to_vec();
     old.extend_from_slice((HANDSHAKE.join("\r\n") + "\r\n\r\n").as_bytes());
     ordinary(&upstream, edge.visit().await.ask(old).await, &["HTTP/1.0"]).await;

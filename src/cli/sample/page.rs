@@ -62,10 +62,8 @@ pub(super) fn render(received: &Received, verdict: &Verdict, sessions: bool) -> 
                     (story(&guest, verdict, received))
                     div.cards {
                         @if let Verdict::Verified(claims) = verdict {
-                            div { (badge(claims)) (socket(received)) }
                             div { (walk(&guest, received)) @if sessions { (session(claims, received)) } }
-                        } @else {
-                            (walk(&guest, received))
+                            div { (badge(claims)) (socket(received)) }
                         }
                         (arrival(received))
                     }
@@ -151,7 +149,8 @@ fn story(guest: &Guest<'_>, verdict: &Verdict, received: &Received) -> Markup {
     let Verdict::Verified(claims) = verdict else {
         return html! {
             p.story { "An application behind Vestibule believes a request only with the edge’s signature on it. This one has none that "
-                "can be believed, so nothing of anybody’s is shown." }
+                "can be believed, so nothing of anybody’s is shown. Come in by one of the addresses that " code { "vestibule dev" }
+                " has printed." }
         };
     };
     let said = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();

@@ -299,6 +299,15 @@ async fn what_cannot_be_believed_is_refused() {
 }
 
 #[tokio::test]
+async fn who_comes_past_the_edge_is_shown_no_way_that_leads_past_it() {
+    let stage = Stage::new().await;
+    let (status, page) = stage.get("/", "accept: text/html\r\n").await;
+    assert_eq!(status, 403);
+    assert!(!page.contains("<a href"), "{page}");
+    assert!(page.contains("vestibule dev"), "{page}");
+}
+
+#[tokio::test]
 async fn keys_are_fetched_once_and_not_for_every_strange_name() {
     let stage = Stage::new().await;
     let stranger = Stage::new().await;

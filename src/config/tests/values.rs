@@ -186,6 +186,8 @@ fn everything_else_is_checked() {
         "[limits]\nrequests_per_second = 1.5".to_owned(),
         "[limits]\nrequests_per_second = 99_999_999_999_999_999_999".to_owned(),
         "[limits]\nconnections = 0".to_owned(),
+        "[limits]\nnode_in_flight = 0".to_owned(),
+        "[limits]\nbody_rate = \"2GiB\"".to_owned(),
         "[admin]\nlisten = \"9900\"".to_owned(),
         "[metrics]\nlisten = \"127.0.0.1:9900\"".to_owned(),
         "[log]\nlevel = \"inof\"".to_owned(),

@@ -53,6 +53,23 @@ fn f9_bearer_and_cookie_must_agree_too() {
 }
 
 #[test]
+fn f9_a_claim_that_names_nobody_is_not_alone_beside_another_token_wherever_the_two_stand() {
+    let both = |bearer: &str, cookie: &str| {
+        ask("http://app.localhost/")
+            .bearer(names(&[bearer]))
+            .cookie(names(&[cookie]))
+            .outcome()
+    };
+    assert_eq!(both("acme", ""), "tenant_conflict");
+    assert_eq!(both("", "acme"), "tenant_conflict");
+    assert_eq!(both("", ""), "unknown_tenant");
+    let several = ask("http://app.localhost/")
+        .bearer(names(&["globex", "acme"]))
+        .cookie(names(&["acme"]));
+    assert_eq!(several.outcome(), "acme token");
+}
+
+#[test]
 fn an_array_agrees_with_any_member_and_names_only_if_it_has_one() {
     let host = |members: &[&str]| {
         ask("http://acme.localhost/")

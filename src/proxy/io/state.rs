@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::AbortHandle;
 use tokio::time::Instant;
 
 use super::flood::FloodKind;
@@ -28,7 +29,7 @@ pub enum Closed {
     /// The socket took no byte of the answer for too long.
     #[error("the visitor stopped reading")]
     Write,
-    /// The visitor kept the window of one HTTP/2 stream shut for too long.
+    /// The visitor kept the window of one HTTP/2 stream shut for too long, and the stream could not be ended by itself.
     #[error("the visitor stopped reading one stream")]
     Stream,
     /// Too many HTTP/2 frames that carry nothing.
@@ -111,6 +112,12 @@ impl ConnectionState {
     pub fn handshake_done(&self) {
         self.head.restart();
         self.idle.restart();
+    }
+
+    /// HTTP/2: the next request is that of a stream which ends, alone, when what serves it is aborted. Called where that is polled for
+    /// the first time.
+    pub fn begin_stream(&self, serving: AbortHandle) {
+        self.streams().served_by(serving);
     }
 
     /// A head is complete: nothing is asked of the visitor but to read, until the answer has ended and the value is dropped.
@@ -218,10 +225,8 @@ impl ConnectionState {
         }
         if self.is(MULTIPLEXED) {
             self.looked.restart();
-            return self
-                .streams()
-                .any_stuck(now, self.times.write)
-                .then_some(Closed::Stream);
+            let ended = self.streams().end_stuck(now, self.times.write);
+            return (!ended).then_some(Closed::Stream);
         }
         None
     }
@@ -259,7 +264,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// Bytes of the answer were handed over: the next move is the visitor's, who may keep its HTTP/2 window shut. A stream that
-    /// stays so for `write` closes the connection (found at the latest half as long after).
+    /// stays so for `write` is ended (found at the latest half as long after).
     pub fn waiting_on_visitor(&self) {
         if let Some(slot) = self.slot {
             self.state.streams().turn(slot, true);

@@ -58,15 +58,18 @@ fn back(request: &ForgetSession<'_>) -> String {
     page().map_or_else(|| "/".to_owned(), |page| page.path().to_owned())
 }
 
-/// No domain (the host alone), the host's, and each above it but for the top. `__Host-` cookies have no domain (RFC 6265bis section
-/// 4.1.3.2).
+/// The host's domain, each above it but for the top, and no domain (the host alone). `__Host-` cookies have no domain (RFC 6265bis
+/// section 4.1.3.2).
+///
+/// The host alone comes last, because of curl before 8.0: it reads its jar again before it writes it, and of several deletions only the
+/// last still stands against what it reads. A session most often belongs to the host alone.
 fn domains<'a>(cookie: &str, hostname: &'a str) -> impl Iterator<Item = Option<&'a str>> {
     let host_only = cookie.starts_with("__Host-");
     let above = |name: &&'a str| name.split_once('.').map(|(_, parent)| parent);
     let named = std::iter::successors(Some(hostname), above)
         .take_while(move |name| !host_only && name.contains('.'))
         .map(Some);
-    std::iter::once(None).chain(named)
+    named.chain(std::iter::once(None))
 }
 
 fn deletion(cookie: &str, domain: Option<&str>, secure: bool) -> String {
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_goes_on_the_host_and_above() {
+    fn the_cookie_goes_on_the_host_and_above_and_the_host_alone_is_the_last_word() {
         let response = forget_session(&request(&["session", "__Host-id"], None));
         assert_eq!(response.status(), 303);
         let deleted: Vec<_> = response
@@ -109,9 +112,9 @@ mod tests {
         assert_eq!(
             deleted,
             [
-                "session=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Secure; HttpOnly; SameSite=Lax",
                 "session=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Domain=acme.example.com; Secure; HttpOnly; SameSite=Lax",
                 "session=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Domain=example.com; Secure; HttpOnly; SameSite=Lax",
+                "session=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Secure; HttpOnly; SameSite=Lax",
                 "__Host-id=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Secure; HttpOnly; SameSite=Lax",
             ]
         );

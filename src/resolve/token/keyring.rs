@@ -131,6 +131,13 @@ impl Keyring {
         }
     }
 
+    /// How long a token waits for keys at most: as long as one fetch may take, and a moment, so that one which it asked for itself has
+    /// landed by then.
+    pub(super) fn patience(&self) -> Duration {
+        let fetch = |source: &Source| source.net.timings.fetch + GRACE;
+        self.source.as_ref().map(fetch).unwrap_or_default()
+    }
+
     fn ask(self: &Arc<Self>, seen: u64) -> Asked {
         let mut fetching = self.lock();
         if self.held().serial != seen {
@@ -274,3 +281,6 @@ impl Drop for Flight {
         self.ring.land(outcome);
     }
 }
+
+/// For a fetch to end after its time is over, on a busy machine.
+const GRACE: Duration = Duration::from_millis(500);

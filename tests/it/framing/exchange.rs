@@ -351,3 +351,23 @@ async fn trailers_of_an_answer_go_to_those_who_can_take_them() {
         .await;
     assert_eq!(streamed.trailers, [("x-end".to_owned(), "1".to_owned())]);
 }
+
+#[tokio::test]
+async fn j11_the_usual_trailers_need_no_announcement() {
+    let upstream = TestUpstream::answering(|_| {
+        Reply::text("abc").chunked(&[("grpc-status", "0"), ("x-other", "1")])
+    });
+    let edge = Edge::with(upstream.address)
+        .tenants(&["acme"])
+        .start()
+        .await;
+    let mut visitor = edge.visit().await;
+    let asked = ["TE: trailers", "Connection: TE"];
+    for (lines, trailers) in [(&asked[..], 1), (&[], 0), (&asked, 1)] {
+        let answer = visitor.ask(get("acme.localhost", "/", lines)).await;
+        assert_eq!((answer.text().as_str(), answer.complete), ("abc", true));
+        assert_eq!(answer.trailers.len(), trailers, "{:?}", answer.trailers);
+        let status = ("grpc-status".to_owned(), "0".to_owned());
+        assert!(answer.trailers.iter().all(|trailer| *trailer == status));
+    }
+}

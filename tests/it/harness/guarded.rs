@@ -2,15 +2,53 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A running program. Its guardian is a shell that waits at its standard input and ends the program when that ends.
+/// A shell beside a program, which sends it a signal when the test's process ends without a word. Dropped when the program has ended
+/// and was waited for.
+pub(crate) struct Guardian(ChildStdin);
+
+impl Guardian {
+    /// Watches over `program`; `signal` as `kill` names it.
+    pub(crate) fn of(program: &Child, signal: &str) -> Self {
+        let mut shell = Command::new("sh")
+            .args(["-c", "read -r done || kill -s \"$0\" \"$1\"", signal])
+            .arg(program.id().to_string())
+            // What ends the tests from a terminal ends their whole group.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let held = shell.stdin.take().unwrap();
+        std::thread::spawn(move || shell.wait());
+        Self(held)
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        // The program's number may be somebody else's from now on: the guardian must not end that.
+        let _ = writeln!(self.0, "done");
+    }
+}
+
+/// Sends SIGTERM, as service managers do.
+pub(crate) fn terminate(program: &Child) {
+    let number = program.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &number]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// A running program.
 pub(crate) struct Guarded {
-    guardian: Child,
-    held: Option<ChildStdin>,
+    program: Child,
+    _guardian: Guardian,
     output: BufReader<ChildStdout>,
     /// What it printed until it was ready.
     pub(crate) says: String,
@@ -18,50 +56,42 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     /// Runs `command` and waits until it prints a line with `ready` in it.
-    pub(crate) fn start(command: &Command, ready: &str) -> Self {
-        let mut guardian = Command::new("sh");
-        guardian.args(["-c", GUARDIAN, "sh"]);
-        guardian.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => guardian.env(name, value),
-                None => guardian.env_remove(name),
-            };
-        }
-        if let Some(folder) = command.get_current_dir() {
-            guardian.current_dir(folder);
-        }
-        guardian.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut guardian = guardian.spawn().unwrap();
-        let held = guardian.stdin.take();
-        let mut output = BufReader::new(guardian.stdout.take().unwrap());
-        let mut says = String::new();
+    pub(crate) fn start(command: &mut Command, ready: &str) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut program = command.spawn().unwrap();
+        // With time to end what it has started itself.
+        let guardian = Guardian::of(&program, "TERM");
+        let output = BufReader::new(program.stdout.take().unwrap());
+        let mut running = Self {
+            program,
+            _guardian: guardian,
+            output,
+            says: String::new(),
+        };
+        let says = &mut running.says;
         while !says.lines().last().is_some_and(|line| line.contains(ready)) {
-            let read = output.read_line(&mut says).unwrap();
+            let read = running.output.read_line(says).unwrap();
             assert!(read > 0, "it ended before it was ready: {says}");
         }
-        Self {
-            guardian,
-            held,
-            output,
-            says,
-        }
+        running
     }
 
     /// Sends SIGTERM and waits: the exit code, and what it printed since it was ready.
     pub(crate) fn stop(mut self) -> (i32, String) {
-        drop(self.held.take());
+        terminate(&self.program);
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
-        let code = self.guardian.wait().unwrap().code().unwrap_or(-1);
+        let code = self.program.wait().unwrap().code().unwrap_or(-1);
         (code, rest)
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        drop(self.held.take());
-        let _ = self.guardian.wait();
+        if self.program.try_wait().is_ok_and(|ended| ended.is_none()) {
+            terminate(&self.program);
+        }
+        let _ = self.program.wait();
     }
 }
 
@@ -71,13 +101,3 @@ pub(crate) fn own_address() -> Ipv4Addr {
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high, low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
-
-/// The guardian has no part in the program's output, so that its end is seen, and says nothing about what it did.
-const GUARDIAN: &str = r#"
-exec 3>&1 1>/dev/null
-"$@" 1>&3 3>&- &
-exec 3>&- 2>/dev/null
-read -r _
-kill -TERM $!
-wait $!
-"#;

@@ -23,7 +23,24 @@ impl Http2 {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (requests, connection) = h2::client::handshake(stream).await.unwrap();
+        Self::with(h2::client::Builder::new(), stream).await
+    }
+
+    /// A visitor whose every stream begins with a window of `bytes`.
+    pub(crate) async fn with_window<S>(stream: S, bytes: u32) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(bytes);
+        Self::with(builder, stream).await
+    }
+
+    async fn with<S>(builder: h2::client::Builder, stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (requests, connection) = builder.handshake(stream).await.unwrap();
         tokio::spawn(async move {
             // Ends with the test's runtime, or says through each request why it ended.
             let _ = connection.await;

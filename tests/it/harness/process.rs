@@ -1,22 +1,22 @@
 //! `vestibule run` as a process of its own, which ends with the test however that ends.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::client::Visitor;
 use super::edge::Plan;
+use super::guarded::{self, Guardian};
 use crate::command;
 
 /// A running edge of its own process; killed when dropped.
 pub(crate) struct Process {
     child: Child,
-    guardian: ChildStdin,
+    _guardian: Guardian,
     out: Said,
     err: Said,
 }
@@ -54,7 +54,7 @@ impl Process {
             .spawn()
             .unwrap();
         Self {
-            guardian: guard(child.id()),
+            _guardian: Guardian::of(&child, "KILL"),
             out: Said::on(child.stdout.take().unwrap()),
             err: Said::on(child.stderr.take().unwrap()),
             child,
@@ -78,9 +78,7 @@ impl Process {
 
     /// Asks it to stop, as service managers do.
     pub(crate) fn terminate(&self) {
-        let number = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &number]).status();
-        assert!(sent.unwrap().success());
+        guarded::terminate(&self.child);
     }
 
     /// Whether it runs still.
@@ -162,22 +160,5 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // Its number may be somebody else's from now on: the guardian must not kill that.
-        let _ = writeln!(self.guardian, "done");
     }
-}
-
-/// A shell that kills the process when this one ends without a word.
-fn guard(process: u32) -> ChildStdin {
-    let mut shell = Command::new("sh")
-        .args(["-c", "read -r done || kill -9 \"$0\"", &process.to_string()])
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let stdin = shell.stdin.take().unwrap();
-    std::thread::spawn(move || shell.wait());
-    stdin
 }

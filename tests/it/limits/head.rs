@@ -2,7 +2,7 @@
 
 use http::Request;
 
-use crate::harness::client::get;
+use crate::harness::client::{get, request};
 use crate::harness::edge::Edge;
 use crate::harness::frames::ask_h2;
 use crate::harness::upstream::TestUpstream;
@@ -86,4 +86,19 @@ async fn h5_a_head_of_400_kib_is_not_read_to_its_end() {
     }
     visitor.ended().await;
     assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn h5_a_long_method_is_part_of_the_head() {
+    let upstream = TestUpstream::echo();
+    let edge = Edge::with(upstream.address)
+        .tenants(&["acme"])
+        .start()
+        .await;
+    for (length, wanted) in [(KIB, 200), (40 * KIB, 431)] {
+        let request = request(&"M".repeat(length), "acme.localhost", "/", &[], b"");
+        let answer = edge.visit().await.ask(request).await;
+        assert_eq!(answer.status, wanted, "{}", answer.text());
+    }
+    assert_eq!(upstream.requests().len(), 1);
 }

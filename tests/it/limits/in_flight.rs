@@ -206,3 +206,25 @@ async fn a_silent_tunnel_ends_and_gives_its_place_back() {
     drop(visitor);
     assert_free_again(&edge, "the silence was too long").await;
 }
+
+#[tokio::test]
+async fn the_node_is_full_for_everybody_and_tunnels_take_no_place_of_it() {
+    let upstream = TestUpstream::script(by_path);
+    let edge = Edge::with(upstream.address)
+        .config("[limits]\nnode_in_flight = 1\n[edge.timeouts]\ntunnel = \"1h\"")
+        .tenants(&["acme", "globex"])
+        .start()
+        .await;
+    let mut tunnel = under_way(&edge, &upstream, "/tunnel", WEBSOCKET).await;
+    assert_eq!(tunnel.reply().await.status, 101);
+    let mut first = under_way(&edge, &upstream, "/hold", &[]).await;
+    let mut other = edge.visit().await;
+    let full = other.ask(get("globex.localhost", "/", &[])).await;
+    assert_eq!((full.status, full.code().as_str()), (503, "overloaded"));
+    assert!(full.header("retry-after").is_some());
+    upstream.signal();
+    assert_eq!(first.reply().await.status, 200);
+    assert_free_again(&edge, "answered, while the tunnel goes on").await;
+    let answer = other.ask(get("globex.localhost", "/", &[])).await;
+    assert_eq!(answer.status, 200);
+}

@@ -50,6 +50,25 @@ async fn health_series_and_keys_are_on_both_listeners() {
 }
 
 #[tokio::test]
+async fn i7_each_listener_goes_by_the_names_it_was_given() {
+    let upstream = TestUpstream::echo();
+    let names = "[admin]\nhostnames = [\"edge.internal\"]\n[metrics]\nlisten = \"127.0.0.1:0\"\nhostnames = [\"edge\"]";
+    let edge = Edge::with(upstream.address).config(names).start().await;
+    for (address, host, status) in [
+        (edge.admin(), "edge.internal:9900", 200),
+        (edge.admin(), "edge", 421),
+        (edge.metrics_address(), "Edge", 200),
+        (edge.metrics_address(), "edge.internal", 421),
+        (edge.metrics_address(), "localhost", 200),
+        (edge.metrics_address(), "rebound.example", 421),
+    ] {
+        let asked = get(host, "/.well-known/jwks.json", &[]);
+        let answer = Visitor::connect(address).await.ask(asked).await;
+        assert_eq!(answer.status, status, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn visitors_find_the_keys_and_nothing_else_of_it() {
     let upstream = TestUpstream::echo();
     let edge = Edge::with(upstream.address)

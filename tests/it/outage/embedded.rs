@@ -68,6 +68,55 @@ async fn i13_a_node_starts_from_its_snapshot_while_somebody_else_holds_the_file(
     node.comes_to("globex.localhost", 200).await;
 }
 
+/// Whoever has it open could read on for ever, and no change would reach the node any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i13_a_file_that_is_moved_away_is_missed_and_one_in_its_place_is_followed() {
+    let upstream = TestUpstream::echo();
+    let node = Edge::with(upstream.address).tenants(&["acme", "globex"]);
+    let node = node.start().await;
+    node.comes_to("acme.localhost", 200).await;
+    let place = |name: &str| {
+        let place = node.folder().join(name);
+        std::fs::create_dir(&place).unwrap();
+        place
+    };
+    let (away, backup, end) = (place("away"), place("backup"), place("end"));
+    put(node.folder(), &away);
+    node.comes_to("nobody.localhost", 503).await;
+    serves(&node, &["acme.localhost"]).await;
+    unknown_is_unavailable(&node, "globex.localhost").await;
+
+    for file in files(&away) {
+        std::fs::copy(away.join(&file), backup.join(&file)).unwrap();
+    }
+    put(&away, node.folder());
+    node.comes_to("globex.localhost", 200).await;
+    assert_eq!(ask(&node, "nobody.localhost").await.status, 404);
+    node.command("tenant create initech").await.succeeds();
+    node.comes_to("initech.localhost", 200).await;
+
+    put(node.folder(), &end);
+    put(&backup, node.folder());
+    node.comes_to("initech.localhost", 404).await;
+    serves(&node, &["acme.localhost", "globex.localhost"]).await;
+}
+
+/// The names of the database's files in a folder.
+fn files(folder: &Path) -> Vec<String> {
+    let names = ["", "-wal", "-shm"].map(|ending| format!("vestibule.db{ending}"));
+    names
+        .into_iter()
+        .filter(|file| folder.join(file).exists())
+        .collect()
+}
+
+/// Moves the database from one folder to another.
+fn put(from: &Path, to: &Path) {
+    for file in files(from) {
+        std::fs::rename(from.join(&file), to.join(&file)).unwrap();
+    }
+}
+
 /// Nobody should; the node goes on with what it has open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i13_a_log_that_is_deleted_takes_no_known_tenant_with_it() {

@@ -72,7 +72,7 @@ impl Bench {
             clock.clone(),
             Arc::clone(&metrics),
         )?;
-        let caller = Builder::new_current_thread().build().unwrap();
+        let caller = Builder::new_current_thread().enable_time().build().unwrap();
         Ok(Self {
             tokens,
             clock,

@@ -88,9 +88,11 @@ fn f11_without_keys_a_token_of_ours_is_refused_and_others_are_not_held_up() {
             Bench::try_new(&[issuer(TokenKeys::Url(server.url()), &[ES256])], HASTY).unwrap();
         assert_eq!(bench.verify("opaque"), TokenVerdict::Foreign { jwt: false });
         assert_eq!(bench.refuses(&bench.good(&signer)), NO_KEYS);
+        // The first may have waited for the fetch at start: this one asks for a fetch of its own, if that did not.
+        assert_eq!(bench.refuses(&bench.good(&signer)), NO_KEYS);
         let requests = server.requests();
         assert_eq!(bench.refuses(&bench.good(&signer)), NO_KEYS);
-        assert_eq!(server.requests(), requests, "the second token asks nobody");
+        assert_eq!(server.requests(), requests, "the third token asks nobody");
         assert_eq!(
             bench.tokens.peek(&bench.good(&signer)),
             Some(TokenVerdict::Invalid(NO_KEYS))
@@ -118,6 +120,22 @@ fn f11_a_server_that_is_not_there_is_no_reason_to_wait() {
     )]);
     assert_eq!(bench.refuses(&bench.good(&signer)), NO_KEYS);
     assert!(bench.fetches("unreachable") >= 1);
+}
+
+#[test]
+fn f11_an_issuer_that_stalls_costs_a_visitor_one_timeout() {
+    let signer = Signer::es256("k");
+    let server = JwksServer::start(Answer::Stall);
+    // Long enough that the token comes while the fetch at start is under way.
+    let timings = JwksTimings {
+        fetch: Duration::from_secs(2),
+        ..TIMINGS
+    };
+    let bench = Bench::try_new(&[issuer(TokenKeys::Url(server.url()), &[ES256])], timings).unwrap();
+    server.reached(1);
+    assert_eq!(bench.refuses(&bench.good(&signer)), NO_KEYS);
+    // A second fetch may have begun; nobody has waited for its end.
+    assert!(bench.fetches("timeout") <= 1);
 }
 
 #[test]

@@ -204,6 +204,39 @@ async fn an_answer_that_never_pauses_is_cut_all_the_same() {
 }
 
 #[tokio::test]
+async fn an_answer_that_its_visitor_does_not_take_is_cut_too() {
+    let upstream = TestUpstream::script(|mut connection| async move {
+        connection.read_request().await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n";
+        connection.write(head).await;
+        connection.pour(&[b'x'; 64 * 1024]).await;
+    });
+    let edge = Edge::with(upstream.address)
+        .tenants(&["acme"])
+        .start()
+        .await;
+    let mut first = edge.visit().await;
+    first.write(get("acme.localhost", "/", &[])).await;
+    assert_eq!(first.status_line().await, Some(200));
+    // Never given back, the window of 64 KiB stays shut.
+    let mut second = Http2::over(edge.visit().await.into_inner()).await;
+    let request = http::Request::get("http://acme.localhost/").body(());
+    let answer = second.open(request.unwrap(), true).await.0.await.unwrap();
+    // Shut from the beginning.
+    let mut third = Http2::with_window(edge.visit().await.into_inner(), 0).await;
+    let request = http::Request::get("http://acme.localhost/").body(());
+    let nothing = third.open(request.unwrap(), true).await.0.await.unwrap();
+    edge.until_metric("vestibule_in_flight_requests", 3.0).await;
+    edge.store
+        .suspend_tenant(&"acme".parse().unwrap())
+        .await
+        .unwrap();
+    upstream.until_open(0).await;
+    edge.until_metric("vestibule_in_flight_requests", 0.0).await;
+    drop((first, second, third, answer, nothing));
+}
+
+#[tokio::test]
 async fn h16_an_idle_tunnel_is_closed_and_its_place_is_free() {
     let upstream = echoing();
     let edge = Edge::with(upstream.address)

@@ -1,5 +1,7 @@
 //! Frames counted, headers open, streams stalled: over the plain text of HTTP/2.
 
+use futures_util::future::{AbortHandle, Abortable};
+
 use super::*;
 
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -108,7 +110,7 @@ async fn goodbye_is_not_said_in_the_middle_of_a_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn h12_a_stream_whose_window_stays_shut_closes_the_connection() {
+async fn h12_a_stream_whose_window_stays_shut_and_that_nobody_can_end_closes_the_connection() {
     let (_visitor, mut guard, state) = guarded(&SETTINGS).await;
     let (waiting, lively) = (state.begin_request(), state.begin_request());
     waiting.waiting_on_visitor();
@@ -122,6 +124,29 @@ async fn h12_a_stream_whose_window_stays_shut_closes_the_connection() {
     assert_eq!(state.closed(), Some(Closed::Stream));
     assert!(begun.elapsed() >= WRITE && begun.elapsed() <= 2 * WRITE);
     drop(waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn h4_a_stream_whose_window_stays_shut_is_ended_alone() {
+    let (_visitor, mut guard, state) = guarded(&SETTINGS).await;
+    let begin = || {
+        let (handle, registration) = AbortHandle::new_pair();
+        state.begin_stream(handle);
+        (state.begin_request(), registration)
+    };
+    let ((waiting, first), (_lively, second)) = (begin(), begin());
+    waiting.waiting_on_visitor();
+    let served = Abortable::new(std::future::pending::<()>(), first);
+    let mut scratch = [0; 100];
+    let begun = Instant::now();
+    let reading = async { while guard.read(&mut scratch).await.is_ok() {} };
+    tokio::select! {
+        ended = served => assert!(ended.is_err()),
+        () = reading => panic!("the connection is closed for it"),
+    }
+    assert!(begun.elapsed() >= WRITE && begun.elapsed() <= 2 * WRITE);
+    assert!(!second.handle().is_aborted());
+    assert_eq!(state.closed(), None);
 }
 
 #[tokio::test(start_paused = true)]
