@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::model::{LookupKey, Route, TenantId};
 
 mod audit;
+mod backup;
 mod changes;
 mod domains;
 mod error;
@@ -36,6 +37,7 @@ mod values;
 mod watch;
 
 pub use audit::AuditEntry;
+pub use backup::{Backup, BackupError, Existing, Held};
 pub use changes::FEED_LOCK;
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};

@@ -87,7 +87,9 @@ impl CliError {
             | Self::NotYet(_)
             | Self::NotConfirmed(_)
             | Self::Usage(_)
-            | Self::Store(StoreError::Missing { .. }) => ExitCode::from(2),
+            | Self::Store(StoreError::Missing { .. } | StoreError::NotEmpty { .. }) => {
+                ExitCode::from(2)
+            }
             _ => ExitCode::FAILURE,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::model::{DomainPattern, Slug, SlugError, TenantState};
 use crate::seal::SealError;
 
+use super::backup::BackupError;
 use super::import::ImportFault;
 
 /// Failures of the store.
@@ -37,6 +38,14 @@ pub enum StoreError {
     Query(#[source] sqlx::Error),
     #[error("the store holds a {what} that cannot be read: {value:?}")]
     Corrupt { what: &'static str, value: String },
+
+    // Backups.
+    #[error("the backup cannot be written")]
+    BackupWrite(#[source] std::io::Error),
+    #[error("the backup cannot be restored")]
+    Backup(#[from] BackupError),
+    #[error("the store holds {tenants} tenants, which the backup would replace")]
+    NotEmpty { tenants: u64 },
 
     // Tenants and their names.
     #[error("there is no tenant {0:?}")]
@@ -127,6 +136,10 @@ impl StoreError {
                 "copy [store] secret_key_file from a node that runs with this store (or from the backup) to {}",
                 path.display()
             ),
+            Self::NotEmpty { .. } => "`--yes` replaces them; `vestibule store backup` keeps them".into(),
+            Self::Backup(BackupError::NewerFormat { .. } | BackupError::NewerSchema { .. }) => {
+                "restore it with the version that made it".into()
+            }
             Self::Overtaken => "try again".into(),
             _ => return None,
         })

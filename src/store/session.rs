@@ -63,10 +63,10 @@ impl Session {
     }
 
     /// Inserts `rows`, each as long as the list of columns in `head`, in as few statements as the engines' bounds on arguments
-    /// allow. `head` is `insert into … (…) values`.
+    /// allow. `head` is `insert into … (…) values`, a text of this program.
     pub(super) async fn insert_many(
         &mut self,
-        head: &'static str,
+        head: &str,
         rows: &[Vec<Arg<'_>>],
     ) -> Result<(), StoreError> {
         /// Arguments of one statement: SQLite takes 32,766, PostgreSQL 65,535; more than this gains nothing.
@@ -149,7 +149,7 @@ impl Session {
     /// Hands the rows of an answer to `each` as they come, so that they are never in memory together.
     pub(super) async fn each(
         &mut self,
-        sql: &'static str,
+        sql: impl SqlSafeStr,
         mut each: impl FnMut(&Row) -> Result<(), StoreError> + Send,
     ) -> Result<(), StoreError> {
         match self.connection() {
@@ -170,7 +170,7 @@ impl Session {
     }
 
     /// Runs a script of several statements, without arguments.
-    pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+    pub(super) async fn script(&mut self, sql: impl SqlSafeStr) -> Result<(), StoreError> {
         match self.connection() {
             Connection::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop)?,
             Connection::Postgres(c) => sqlx::raw_sql(sql).execute(c).await.map(drop)?,

@@ -8,6 +8,7 @@
 
 mod admin;
 mod assertion;
+mod backup;
 mod canaries;
 mod certificates;
 mod cli;
