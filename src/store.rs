@@ -22,11 +22,13 @@ mod audit;
 mod backup;
 mod changes;
 mod domains;
+mod embedded;
 mod error;
 mod import;
 mod lookup;
 mod migrations;
 mod open;
+mod reach;
 mod session;
 mod signing_keys;
 mod slugs;
@@ -36,12 +38,15 @@ mod tenants;
 mod values;
 mod watch;
 
+use embedded::EmbeddedFile;
+
 pub use audit::AuditEntry;
 pub use backup::{Backup, BackupError, Existing, Held};
 pub use changes::FEED_LOCK;
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
 pub use import::{Exported, ImportFault, ImportLine, Imported};
+pub use migrations::known as schema_version;
 pub use open::Access;
 pub use slugs::COOLOFF as SLUG_COOLOFF;
 pub use tenants::{LimitPatch, NewTenant, Page, TenantPatch, TenantRef};
@@ -153,6 +158,7 @@ struct Inner {
 enum Pools {
     /// SQLite has one writer; a command's two pools are the same, of one connection.
     Sqlite {
+        file: Arc<EmbeddedFile>,
         read: SqlitePool,
         write: SqlitePool,
     },
@@ -165,7 +171,7 @@ enum Pools {
 /// Where a watch connects to.
 #[derive(Clone)]
 enum Followed {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(SqliteConnectOptions, Arc<EmbeddedFile>),
     Postgres(PgConnectOptions),
 }
 
@@ -197,7 +203,7 @@ impl Store {
     /// Ends all connections, after those who use one are done.
     pub async fn close(&self) {
         match &self.inner.pools {
-            Pools::Sqlite { read, write } => {
+            Pools::Sqlite { read, write, .. } => {
                 read.close().await;
                 write.close().await;
             }

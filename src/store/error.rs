@@ -8,6 +8,7 @@ use crate::seal::SealError;
 
 use super::backup::BackupError;
 use super::import::ImportFault;
+use super::reach;
 
 /// Failures of the store.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,20 @@ pub enum StoreError {
     // The place.
     #[error("there is no store at {place}")]
     Missing { place: String },
+    #[error("the store at {place} cannot be reached")]
+    Unreachable {
+        place: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the store at {place} refuses the login")]
+    LoginRefused {
+        place: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("there is no database {place}")]
+    NoDatabase { place: String },
     #[error("the store's address cannot be used")]
     Address(#[source] sqlx::Error),
     #[error("{place} cannot be made")]
@@ -120,13 +135,21 @@ pub struct Date(pub i64);
 impl StoreError {
     /// Whether the database could not be asked, as opposed to having said no.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::TimedOut { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Unavailable(_) | Self::TimedOut { .. }
+        )
     }
 
     /// What the operator can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Missing { .. } => "`vestibule run`, `vestibule dev` and `vestibule store migrate` make one; is [store] url right?".into(),
+            Self::Unreachable { source, .. } => reach::hint(source).into(),
+            Self::LoginRefused { .. } => {
+                "are user and password in [store] url right, and does pg_hba.conf let this user in from here?".into()
+            }
+            Self::NoDatabase { .. } => "make it with `createdb`; its tables come by themselves".into(),
             Self::SchemaOlder { .. } => "run `vestibule store migrate` with this version".into(),
             Self::SchemaNewer { .. } => "a newer version has migrated this store; run that one".into(),
             Self::Transition { from: TenantState::Removed, .. } => "`vestibule tenant restore` brings a removed tenant back".into(),

@@ -1,5 +1,6 @@
 //! Waiting for a change: only shortens the wait, whoever follows the feed asks again after it anyway.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::changes::CHANNEL;
+use super::embedded::{EmbeddedFile, FileId};
 use super::{Followed, Store};
 
 /// How often an embedded store is asked whether another process has written: contract, at least every 100 ms.
@@ -28,7 +30,8 @@ pub struct ChangeWatch {
 enum Source {
     Sqlite {
         options: sqlx::sqlite::SqliteConnectOptions,
-        connection: Option<(SqliteConnection, i64)>,
+        file: Arc<EmbeddedFile>,
+        connection: Option<Watched>,
     },
     Postgres {
         options: Box<sqlx::postgres::PgConnectOptions>,
@@ -38,12 +41,22 @@ enum Source {
     },
 }
 
+/// A connection to an embedded store.
+struct Watched {
+    open: SqliteConnection,
+    /// The file that was there when it was made.
+    id: Option<FileId>,
+    /// The data version when it was last asked.
+    seen: i64,
+}
+
 impl Store {
     /// A watch of its own connection, made when it is first used.
     pub fn watch(&self) -> ChangeWatch {
         let source = match self.inner.followed.clone() {
-            Followed::Sqlite(options) => Source::Sqlite {
+            Followed::Sqlite(options, file) => Source::Sqlite {
                 options,
+                file,
                 connection: None,
             },
             Followed::Postgres(options) => Source::Postgres {
@@ -80,8 +93,9 @@ impl Source {
         match self {
             Self::Sqlite {
                 options,
+                file,
                 connection,
-            } => sqlite(options, connection, poll).await,
+            } => sqlite(options, file, connection, poll).await,
             Self::Postgres {
                 options,
                 listener,
@@ -97,20 +111,28 @@ impl Source {
 
 async fn sqlite(
     options: &sqlx::sqlite::SqliteConnectOptions,
-    connection: &mut Option<(SqliteConnection, i64)>,
+    file: &EmbeddedFile,
+    connection: &mut Option<Watched>,
     poll: Duration,
 ) {
-    let Some((open, seen)) = connection else {
+    let Some(Watched { open, id, seen }) = connection else {
+        // Before it is opened: where it is replaced in between, that is noticed at the next look.
+        let id = file.look();
         if let Ok(mut open) = options.connect().await
-            && let Ok(version) = data_version(&mut open).await
+            && let Ok(seen) = data_version(&mut open).await
         {
-            *connection = Some((open, version));
+            *connection = Some(Watched { open, id, seen });
             return;
         }
         return sleep(poll).await;
     };
     loop {
         sleep(SQLITE_POLL).await;
+        if file.look() != *id {
+            // What is open is nobody's store any more, and says of itself that nothing changes.
+            *connection = None;
+            return;
+        }
         match data_version(open).await {
             Ok(version) if version == *seen => {}
             Ok(version) => {

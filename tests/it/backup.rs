@@ -50,6 +50,26 @@ async fn a_node_that_runs_serves_what_was_restored(store: Option<&str>) {
     crate::harness::eventually("the key of then", keys).await;
 }
 
+/// A node that had keys would be left without any, and could sign for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_without_signing_keys_leaves_no_node_without_one() {
+    let unused = command::with_store("");
+    unused.typed("tenant create initech").succeeds();
+    unused.typed("store backup x").succeeds();
+    let upstream = TestUpstream::echo();
+    let node = Edge::with(upstream.address)
+        .tenants(&["acme"])
+        .start()
+        .await;
+    node.comes_to("acme.localhost", 200).await;
+    let restore = format!("store restore {} --yes", unused.path("x").display());
+    node.command(&restore).await.succeeds();
+    node.comes_to("acme.localhost", 404).await;
+    node.comes_to("initech.localhost", 200).await;
+    let keys = async || (node.jwks().await["keys"].as_array()?.len() == 1).then_some(());
+    crate::harness::eventually("a key", keys).await;
+}
+
 /// From one node to a fleet: the rows and the keys move, and verifiers notice nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_embedded_store_moves_to_postgresql() {
