@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::output::{self, OutputOption};
+use super::output::OutputOption;
 use super::{CliError, error, session};
 use crate::config::Config;
 use crate::seal::Sealer;
 use crate::sign::keys;
-use crate::store::{Access, Backup, Existing, Held, StoreError};
+use crate::store::{self, Access, Backup, Existing, Held, StoreError};
 
 mod file;
 
@@ -21,7 +21,10 @@ use file::NewFile;
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreVerb {
     /// Make the store, or bring its schema up to this version
-    Migrate,
+    Migrate {
+        #[command(flatten)]
+        output: OutputOption,
+    },
     /// Write a copy of the store to a file, while nodes run; SQLite and PostgreSQL can both restore it
     Backup {
         file: PathBuf,
@@ -42,6 +45,12 @@ pub(super) enum StoreVerb {
     },
 }
 
+/// What a store has come to.
+#[derive(Serialize)]
+struct Migrated {
+    schema: i64,
+}
+
 /// What was written or put back.
 #[derive(Serialize)]
 struct Report {
@@ -53,9 +62,12 @@ struct Report {
 impl StoreVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         match self {
-            Self::Migrate => session::with_store(config, Access::Migrate, async |_| {
+            Self::Migrate { output } => session::with_store(config, Access::Migrate, async |_| {
                 // Opening it did the work.
-                output::line("the store is there and has this version's schema")
+                let schema = store::schema_version();
+                output.print(&Migrated { schema }, |_| {
+                    "the store is there and has this version's schema".to_owned()
+                })
             }),
             Self::Backup {
                 file,
