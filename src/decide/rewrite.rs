@@ -196,6 +196,18 @@ fn target(forward: &Forward, inbound: &Uri) -> Uri {
     path.map(Uri::from).unwrap_or_default()
 }
 
+/// The id that a request keeps because a trusted proxy gave it one.
+pub fn kept_request_id(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue> {
+    /// In bytes; a longer one is replaced.
+    const LONGEST: usize = 128;
+    let sound = |id: &&HeaderValue| {
+        let bytes = id.as_bytes();
+        !bytes.is_empty() && bytes.len() <= LONGEST && bytes.iter().all(u8::is_ascii_graphic)
+    };
+    let given = headers.get(&REQUEST_ID).filter(|_| trusted);
+    given.filter(sound).cloned()
+}
+
 /// Continues a visitor's trace with `span` as the caller's id, or begins one with `trace` (both lower-case hex).
 ///
 /// W3C Trace Context section 3.2: version 00, 32 hex digits, 16 hex digits, flags; all-zero ids are invalid. A `tracestate`
