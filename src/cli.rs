@@ -24,6 +24,7 @@ mod store;
 mod tenant;
 mod version;
 
+pub use check::FileFault;
 pub use error::CliError;
 pub use explain::ExplainArguments;
 

@@ -75,18 +75,22 @@ impl Config {
         path: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
-        let named = path.unwrap_or(Path::new(DEFAULT_FILE));
-        let origin = named.display().to_string();
-        match std::fs::read_to_string(named) {
-            Ok(text) => Self::parse(&text, &origin, env),
-            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                Self::parse("", "built-in defaults", env)
+        let (text, origin) = read_file(path)?;
+        Self::parse(&text, &origin, env)
+    }
+
+    /// As [`Config::load`], and where there are faults with what could be read besides: for whoever wants to know all that is wrong
+    /// and starts nothing. Nothing at all where the file cannot be read.
+    pub fn examine(
+        path: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> (Option<Self>, Option<Faults>) {
+        match read_file(path) {
+            Ok((text, origin)) => {
+                let (config, faults) = parse::examine(&text, &origin, env);
+                (Some(config), faults)
             }
-            Err(error) => Err(Faults::unreadable(
-                &origin,
-                format!("the configuration cannot be read: {error}"),
-                "name another file with --config",
-            )),
+            Err(faults) => (None, Some(faults)),
         }
     }
 
@@ -97,6 +101,23 @@ impl Config {
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
         parse::parse(text, origin, env)
+    }
+}
+
+/// The file's text, and what it is called in faults.
+fn read_file(path: Option<&Path>) -> Result<(String, String), Faults> {
+    let named = path.unwrap_or(Path::new(DEFAULT_FILE));
+    let origin = named.display().to_string();
+    match std::fs::read_to_string(named) {
+        Ok(text) => Ok((text, origin)),
+        Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok((String::new(), "built-in defaults".to_owned()))
+        }
+        Err(error) => Err(Faults::unreadable(
+            &origin,
+            format!("the configuration cannot be read: {error}"),
+            "name another file with --config",
+        )),
     }
 }
 

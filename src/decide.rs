@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::Method;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
@@ -181,6 +182,12 @@ impl std::fmt::Debug for Forward {
             .field("upstream", &self.upstream.name)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether `head` is a balancer's question to the node, for any host and before every rule.
+pub fn is_probe(head: &Parts, path: Option<&str>) -> bool {
+    path.is_some_and(|path| head.uri.path() == path)
+        && matches!(head.method, Method::GET | Method::HEAD)
 }
 
 /// Whose request it is and who said so, whatever is decided about it; nobody's where the sources disagree or do not hold.

@@ -1,5 +1,6 @@
 //! Words: values that are always valid. No I/O, no async, no clock.
 
+mod causes;
 pub mod certificate;
 pub mod domain;
 pub mod hostname;
@@ -12,6 +13,7 @@ pub mod secret;
 pub mod signing_key;
 pub mod tenant;
 
+pub use causes::Causes;
 pub use domain::{DomainPattern, DomainState};
 pub use hostname::{Authority, AuthorityError, Hostname, HostnameError};
 pub use limits::{LimitOverrides, Limits};

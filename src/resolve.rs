@@ -35,7 +35,7 @@ use lookup::Patience;
 use names::Names;
 pub use snapshot::SnapshotError;
 pub use status::Status;
-pub use token::{Tokens, TokensError};
+pub use token::{Tokens, TokensError, check_key_files};
 
 /// Finds tenants: cache, name set and single flight in front of the store. Shared by all threads.
 ///

@@ -19,14 +19,16 @@ use crate::metrics::Metrics;
 use crate::model::{LookupKey, Route, TenantId};
 
 mod audit;
+mod backup;
 mod changes;
 mod domains;
+mod embedded;
 mod error;
-mod file;
 mod import;
 mod lookup;
 mod migrations;
 mod open;
+mod reach;
 mod session;
 mod signing_keys;
 mod slugs;
@@ -36,11 +38,15 @@ mod tenants;
 mod values;
 mod watch;
 
+use embedded::EmbeddedFile;
+
 pub use audit::AuditEntry;
+pub use backup::{Backup, BackupError, Existing, Held};
 pub use changes::FEED_LOCK;
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
 pub use import::{Exported, ImportFault, ImportLine, Imported};
+pub use migrations::known as schema_version;
 pub use open::Access;
 pub use slugs::COOLOFF as SLUG_COOLOFF;
 pub use tenants::{LimitPatch, NewTenant, Page, TenantPatch, TenantRef};
@@ -152,6 +158,7 @@ struct Inner {
 enum Pools {
     /// SQLite has one writer; a command's two pools are the same, of one connection.
     Sqlite {
+        file: Arc<EmbeddedFile>,
         read: SqlitePool,
         write: SqlitePool,
     },
@@ -164,7 +171,7 @@ enum Pools {
 /// Where a watch connects to.
 #[derive(Clone)]
 enum Followed {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(SqliteConnectOptions, Arc<EmbeddedFile>),
     Postgres(PgConnectOptions),
 }
 
@@ -196,7 +203,7 @@ impl Store {
     /// Ends all connections, after those who use one are done.
     pub async fn close(&self) {
         match &self.inner.pools {
-            Pools::Sqlite { read, write } => {
+            Pools::Sqlite { read, write, .. } => {
                 read.close().await;
                 write.close().await;
             }

@@ -41,6 +41,7 @@ pub use wire::Tunnel;
 use address::{Address, Site};
 use series::Series;
 use tls_client::Trust;
+pub use tls_client::check_ca_files;
 
 /// Every upstream of the configuration.
 #[derive(Debug)]

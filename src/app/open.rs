@@ -11,6 +11,7 @@ use super::keys::NodeKeys;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::metrics::Metrics;
+use crate::model::Causes;
 use crate::sign;
 use crate::store::{Access, Store, StoreError};
 use crate::tasks::changes::Opened;
@@ -51,15 +52,37 @@ impl StoreOpener {
         loop {
             wake.notified().await;
             while let Some(store) = self.store.get()
-                && let Err(error) = self.keys.reload(store).await
+                && let Err(error) = self.reload(store).await
             {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %Causes(&error),
                     "the signing keys cannot be read"
                 );
                 tokio::time::sleep(KEYS_PAUSE).await;
             }
         }
+    }
+
+    /// Reads the signing keys. A store that has been restored or replaced may hold none: then one is made, as on a first start, or
+    /// this node could sign for nobody.
+    async fn reload(&self, store: &Store) -> Result<(), StoreError> {
+        self.keys.reload(store).await?;
+        if !self.keys.records().is_empty() {
+            return Ok(());
+        }
+        self.unlock(store).await?;
+        self.keys.reload(store).await
+    }
+
+    /// Takes the sealing key, made with the first signing key where the store holds neither.
+    async fn unlock(&self, store: &Store) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let file = &self.config.secret_key_file;
+        let sealer = store
+            .first_run(file, |sealer| sign::keys::generate(sealer, now))
+            .await?;
+        self.keys.unlock(sealer);
+        Ok(())
     }
 
     /// At start: a store that is away is no fault, one that cannot be used is. Says whether it is open.
@@ -68,7 +91,8 @@ impl StoreOpener {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(error)) if error.is_unavailable() => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %Causes(&error),
+                    hint = error.hint(),
                     "the routing database is away; starting without it"
                 );
                 Ok(false)
@@ -102,12 +126,7 @@ impl StoreOpener {
             Some(Arc::clone(&self.metrics)),
         )
         .await?;
-        let now = self.clock.now();
-        let file = &self.config.secret_key_file;
-        let sealer = store
-            .first_run(file, |sealer| sign::keys::generate(sealer, now))
-            .await?;
-        self.keys.unlock(sealer);
+        self.unlock(&store).await?;
         self.keys.reload(&store).await?;
         let _ = self.store.set(store.clone());
         Ok(store)

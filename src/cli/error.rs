@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::check::FileFault;
 use crate::config::Faults;
 use crate::seal::SealError;
 use crate::sign::keys::KeyError;
@@ -36,9 +37,22 @@ pub enum CliError {
     /// The sealing key cannot be used.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// `check` found rows that no request reaches.
-    #[error("the configuration shadows {}", count(*.0, "name"))]
-    Shadowed(usize),
+    /// `check` found faults in the configuration or in files that it names.
+    #[error("the configuration has {}", count(.faults.as_ref().map_or(0, |faults| faults.list().len()) + .files.len(), "fault"))]
+    Faulty {
+        /// Of the configuration.
+        faults: Option<Faults>,
+        /// Of files.
+        files: Vec<FileFault>,
+    },
+    /// `check` found rows that do not go with the configuration.
+    #[error("the configuration {}", astray(*.names, *.upstreams))]
+    Astray {
+        /// Names that no request reaches.
+        names: usize,
+        /// Tenants whose own upstream is not configured.
+        upstreams: usize,
+    },
     /// The node was asked and did not say that it is well.
     #[error("the node at {address} {what}")]
     Unhealthy {
@@ -84,10 +98,13 @@ impl CliError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_)
+            | Self::Faulty { .. }
             | Self::NotYet(_)
             | Self::NotConfirmed(_)
             | Self::Usage(_)
-            | Self::Store(StoreError::Missing { .. }) => ExitCode::from(2),
+            | Self::Store(StoreError::Missing { .. } | StoreError::NotEmpty { .. }) => {
+                ExitCode::from(2)
+            }
             _ => ExitCode::FAILURE,
         }
     }
@@ -100,8 +117,13 @@ impl CliError {
             Self::Unreachable { .. } => {
                 Some("is `vestibule run` running with this configuration?".to_owned())
             }
-            Self::Shadowed(_) => Some(
-                "requests for these names do not reach their tenants: rename the rows or change [routing]"
+            Self::Astray { names: 0, .. } => Some(
+                "requests of these tenants are refused: `vestibule tenant set SLUG --upstream \"\"` gives one the default, or add \
+                 an [[upstream]]"
+                    .to_owned(),
+            ),
+            Self::Astray { .. } => Some(
+                "requests for shadowed names do not reach their tenants: rename the rows or change [routing]"
                     .to_owned(),
             ),
             _ => None,
@@ -112,10 +134,10 @@ impl CliError {
 /// Tells an error: `error: …`, each cause below it, a hint.
 pub(super) fn print(error: &CliError) {
     let mut text = String::new();
-    if let CliError::Configuration(faults) = error {
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        text.push_str(&faults.render(colour));
-        text.push_str("\n\n");
+    match error {
+        CliError::Configuration(faults) => page(&mut text, Some(faults), &[]),
+        CliError::Faulty { faults, files } => page(&mut text, faults.as_ref(), files),
+        _ => {}
     }
     let _ = writeln!(text, "error: {error}");
     let causes = match error {
@@ -138,6 +160,18 @@ pub(super) fn print(error: &CliError) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
+/// Every fault: those of the configuration with their lines, those of files with their names.
+fn page(text: &mut String, faults: Option<&Faults>, files: &[FileFault]) {
+    if let Some(faults) = faults {
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        text.push_str(&faults.render(colour));
+        text.push_str("\n\n");
+    }
+    for FileFault { file, reason } in files {
+        let _ = writeln!(text, "error: {reason}\n  --> {}\n", file.display());
+    }
+}
+
 /// Tells something that is no error, and may be one elsewhere.
 pub(super) fn note(text: &str) {
     let _ = std::io::stderr().write_all(format!("note: {text}\n").as_bytes());
@@ -149,6 +183,16 @@ pub(super) fn print_usage(usage: &clap::Error) -> ExitCode {
     match usage.use_stderr() {
         true => ExitCode::from(2),
         false => ExitCode::SUCCESS,
+    }
+}
+
+fn astray(names: usize, upstreams: usize) -> String {
+    let shadows = format!("shadows {}", count(names, "name"));
+    let lacks = format!("lacks the upstream of {}", count(upstreams, "tenant"));
+    match (names, upstreams) {
+        (_, 0) => shadows,
+        (0, _) => lacks,
+        _ => format!("{shadows} and {lacks}"),
     }
 }
 

@@ -1,13 +1,10 @@
 //! `explain URL`: what would become of a request, step by step. Reads the store of the configuration; sends nothing, takes nobody's
 //! rate.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::HOST;
-use http::request::Parts;
-use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use serde::Serialize;
 
 use super::CliError;
@@ -17,7 +14,7 @@ use crate::app::StartError;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::decide::explain::{Explanation, Forwarded, Outcome, explain};
-use crate::decide::{self, Policy, Visit};
+use crate::decide::{self, Policy};
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
 use crate::model::Refusal;
@@ -26,6 +23,10 @@ use crate::sign::{Claims, Signer};
 use crate::store::{Access, Store};
 use crate::tls::Inventory;
 use crate::upstream::Upstreams;
+
+mod coming;
+
+use coming::{Coming, Door};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -38,6 +39,9 @@ pub struct ExplainArguments {
     /// A header field of the request; may be given several times
     #[arg(long = "header", value_name = "K: V", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Where the connection comes from, as seen by the node: a visitor, or a proxy before it [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<IpAddr>,
     #[command(flatten)]
     pub(super) output: OutputOption,
 }
@@ -60,6 +64,7 @@ impl ExplainArguments {
             url,
             method,
             headers,
+            from: None,
             output: OutputOption::default(),
         }
     }
@@ -84,55 +89,14 @@ impl ExplainArguments {
         config: &Config,
         store: &Store,
     ) -> Result<Explanation, CliError> {
-        let (head, visit) = self.head()?;
-        Explainer::new(config, store)?.explain(head, &visit).await
-    }
-
-    /// The head as a browser would send it, and the connection it would come in by.
-    fn head(self) -> Result<(Parts, Visit), CliError> {
-        let usage = |text: &str| CliError::Usage(text.to_owned());
-        let authority = self
-            .url
-            .authority()
-            .ok_or_else(|| usage("the URL has no host; write it as http://host/path"))?;
-        let secure = match self.url.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            Some(scheme) if *scheme == Scheme::HTTP => false,
-            _ => return Err(usage("the URL's scheme is neither http nor https")),
-        };
-        let target = self
-            .url
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        let mut request = Request::builder()
-            .method(self.method)
-            .uri(target)
-            .version(Version::HTTP_11);
-        if !self.headers.iter().any(|(name, _)| *name == HOST) {
-            request = request.header(HOST, authority.as_str());
-        }
-        for (name, value) in self.headers {
-            request = request.header(name, value);
-        }
-        let request = request
-            .body(())
-            .map_err(|error| CliError::Usage(error.to_string()))?;
-        let here = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok((
-            request.into_parts().0,
-            Visit {
-                remote: here,
-                local: here,
-                secure,
-                trusted: false,
-                names: None,
-            },
-        ))
+        let coming = Coming::new(self.method, &self.url, self.headers, self.from)?;
+        Explainer::new(config, store)?.explain(coming).await
     }
 }
 
 /// The parts that a decision needs, on a command's own store.
 struct Explainer {
+    door: Door,
     policy: Policy,
     resolver: Arc<Resolver>,
     signer: Arc<Signer>,
@@ -177,6 +141,7 @@ impl Explainer {
             Inventory::load(&config.tls, metrics, clock.now()).map_err(StartError::Tls)?;
         let signer = Signer::new(&config.signing, &config.upstreams).map_err(StartError::Sign)?;
         Ok(Self {
+            door: Door::new(config),
             policy: Policy::new(config, upstreams, inventory),
             resolver,
             signer,
@@ -184,7 +149,12 @@ impl Explainer {
         })
     }
 
-    async fn explain(&self, head: Parts, visit: &Visit) -> Result<Explanation, CliError> {
+    async fn explain(&self, coming: Coming) -> Result<Explanation, CliError> {
+        let (visit, steps) = match self.door.enter(&coming, &self.policy) {
+            Ok(entered) => entered,
+            Err(turned_away) => return Ok(*turned_away),
+        };
+        let (head, visit) = (coming.head, &visit);
         let arrival = decide::arrive(&head, visit, &self.policy);
         let facts = match &arrival {
             Ok(arrival) => match decide::keys(arrival) {
@@ -203,7 +173,7 @@ impl Explainer {
             };
             self.signer.claims(&claims, now).ok()
         };
-        Ok(explain(
+        let mut explanation = explain(
             head,
             visit,
             arrival.as_ref().map_err(Refusal::clone),
@@ -211,7 +181,9 @@ impl Explainer {
             now,
             &self.policy,
             claims,
-        ))
+        );
+        explanation.steps.splice(0..0, steps);
+        Ok(explanation)
     }
 }
 
@@ -221,6 +193,9 @@ impl Report {
             ("request", self.request.clone()),
             ("asked", self.asked.to_owned()),
         ];
+        if let Some(visitor) = self.explanation.visitor {
+            pairs.push(("visitor", visitor.to_string()));
+        }
         if let (Some(host), Some(class)) = (&self.explanation.host, self.explanation.class) {
             pairs.push(("host", format!("{host} ({class})")));
         }
@@ -234,6 +209,7 @@ impl Report {
         }
         match &self.explanation.outcome {
             Outcome::Forward(forward) => return self.forwarded(pairs, forward),
+            Outcome::Handshake { reason } => pairs.push(("refused", reason.clone())),
             Outcome::Answer { status, answer } => {
                 pairs.push(("answer", format!("{status}, {answer}")))
             }

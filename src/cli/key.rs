@@ -39,7 +39,10 @@ pub(super) enum KeyVerb {
         output: OutputOption,
     },
     /// Seal everything anew with a new sealing key
-    Reseal,
+    Reseal {
+        #[command(flatten)]
+        output: OutputOption,
+    },
 }
 
 /// A signing key as it is printed: nothing of its private half.
@@ -51,6 +54,12 @@ struct Row {
     created_at: i64,
     active_from: i64,
     retired_at: Option<i64>,
+}
+
+/// What was sealed anew.
+#[derive(Serialize)]
+struct Resealed {
+    keys: usize,
 }
 
 impl KeyVerb {
@@ -81,7 +90,7 @@ impl KeyVerb {
                 notes.iter().for_each(|note| error::note(note));
                 output
             }
-            Self::Reseal => return reseal(&config.store, store, now).await,
+            Self::Reseal { output } => return reseal(&config.store, store, now, output).await,
         };
         print(output, &store.signing_keys().await?, now)
     }
@@ -115,7 +124,12 @@ async fn rotate(
 
 /// The new sealing key is on disk beside the old one before anything is sealed with it, and takes its place after: whenever this is
 /// cut short, one of the two files opens the store, and running it again ends it.
-async fn reseal(settings: &config::Store, store: &Store, now: Timestamp) -> Result<(), CliError> {
+async fn reseal(
+    settings: &config::Store,
+    store: &Store,
+    now: Timestamp,
+    output: OutputOption,
+) -> Result<(), CliError> {
     let path = &settings.secret_key_file;
     let new_path = beside(path, "new");
     let records = store.signing_keys().await?;
@@ -150,10 +164,10 @@ async fn reseal(settings: &config::Store, store: &Store, now: Timestamp) -> Resu
         path.display()
     ));
     error::note(&format!("{} opens backups made until now", kept.display()));
-    output::line(&format!(
-        "{} sealed anew",
-        error::count(records.len(), "key")
-    ))
+    let keys = records.len();
+    output.print(&Resealed { keys }, |Resealed { keys }| {
+        format!("{} sealed anew", error::count(*keys, "key"))
+    })
 }
 
 /// The file `secret.key.new` beside `secret.key`.

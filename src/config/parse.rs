@@ -18,6 +18,18 @@ pub(super) fn parse(
     origin: &str,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Faults> {
+    match examine(text, origin, env) {
+        (config, None) => Ok(config),
+        (_, Some(faults)) => Err(faults),
+    }
+}
+
+/// As [`parse`], with what could be read: where a setting is at fault, what is built in stands in its place.
+pub(super) fn examine(
+    text: &str,
+    origin: &str,
+    env: impl Iterator<Item = (String, String)>,
+) -> (Config, Option<Faults>) {
     let Typed {
         root,
         sources,
@@ -26,10 +38,8 @@ pub(super) fn parse(
     let notes = Notes::default();
     let config = Section::root(&root, &notes, read);
     flaws.extend(notes.flaws.into_inner());
-    match flaws.is_empty() {
-        true => Ok(config),
-        false => Err(Faults::new(flaws, &sources)),
-    }
+    let faults = (!flaws.is_empty()).then(|| Faults::new(flaws, &sources));
+    (config, faults)
 }
 
 fn read(root: &Section<'_>) -> Config {

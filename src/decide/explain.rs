@@ -1,5 +1,7 @@
 //! A decision in words: every step that led to it and what would be sent. Nothing is sent, taken or counted.
 
+use std::net::IpAddr;
+
 use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use http::request::Parts;
 use serde::Serialize;
@@ -24,6 +26,9 @@ pub struct Explanation {
     /// What the configuration says of the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'static str>,
+    /// The visitor: the right-most address that is no trusted proxy's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visitor: Option<IpAddr>,
     /// Every source that applied, in the order in which they are asked.
     pub steps: Vec<Step>,
     /// What follows.
@@ -49,6 +54,11 @@ pub struct Step {
 pub enum Outcome {
     /// It is sent on.
     Forward(Box<Forwarded>),
+    /// There is no connection that it could come by.
+    Handshake {
+        /// Why.
+        reason: String,
+    },
     /// It is answered here.
     Answer {
         /// The status.
@@ -116,12 +126,14 @@ pub fn explain(
     policy: &Policy,
     claims: impl FnOnce(&Forward) -> Option<serde_json::Value>,
 ) -> Explanation {
+    let visitor = Some(forwarded::origin(&head, visit, policy).visitor);
     let arrival = match arrival {
         Ok(arrival) => arrival,
         Err(refusal) => {
             return Explanation {
                 host: None,
                 class: None,
+                visitor,
                 steps: Vec::new(),
                 outcome: refused(refusal),
             };
@@ -146,6 +158,7 @@ pub fn explain(
     Explanation {
         host,
         class: Some(class(&arrival.host.class)),
+        visitor,
         steps: steps(arrival, facts),
         outcome,
     }
@@ -257,7 +270,7 @@ fn forwarded(
     claims: Option<serde_json::Value>,
 ) -> Forwarded {
     let unknown = HeaderValue::from_static("(drawn for each request)");
-    let ids = rewrite::ids(&inbound.headers, unknown, "(trace)", "(span)");
+    let ids = rewrite::ids(&inbound.headers, visit.trusted, unknown, "(trace)", "(span)");
     let origin = forwarded::origin(inbound, visit, policy);
     let mut head = rewrite::outbound(Vec::new(), inbound, forward, visit, &origin, policy, &ids);
     if let Some(host) = endpoint_host(&forward.upstream) {

@@ -204,12 +204,30 @@ pub(super) fn write_visitor_host(out: &mut Vec<u8>, forward: &Forward) {
     }
 }
 
-/// Names given to the request of `headers`: `request` is its id; a visitor's trace is continued with `span` as the caller's id, else
-/// one is begun with `trace` (both lower-case hex).
+/// The id that a request keeps because a trusted proxy gave it one.
+fn kept_request_id(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue> {
+    /// In bytes; a longer one is replaced.
+    const LONGEST: usize = 128;
+    let sound = |id: &&HeaderValue| {
+        let bytes = id.as_bytes();
+        !bytes.is_empty() && bytes.len() <= LONGEST && bytes.iter().all(u8::is_ascii_graphic)
+    };
+    let given = headers.get(&REQUEST_ID).filter(|_| trusted);
+    given.filter(sound).cloned()
+}
+
+/// Names given to the request of `headers`: its id is `drawn` unless a trusted proxy gave it one; a visitor's trace is continued with
+/// `span` as the caller's id, else one is begun with `trace` (both lower-case hex).
 ///
 /// W3C Trace Context section 3.2: version 00, 32 hex digits, 16 hex digits, flags; all-zero ids are invalid. A `tracestate`
 /// without a valid parent is dropped.
-pub fn ids(headers: &HeaderMap, request: HeaderValue, trace: &str, span: &str) -> RequestIds {
+pub fn ids(
+    headers: &HeaderMap,
+    trusted: bool,
+    drawn: HeaderValue,
+    trace: &str,
+    span: &str,
+) -> RequestIds {
     let mut inbound = headers.get_all(&TRACE_PARENT).iter();
     let continued = match (inbound.next(), inbound.next()) {
         (Some(only), None) => only.to_str().ok().and_then(parse_parent),
@@ -221,7 +239,7 @@ pub fn ids(headers: &HeaderMap, request: HeaderValue, trace: &str, span: &str) -
         parent.extend_from_slice(part.as_bytes());
     }
     RequestIds {
-        request,
+        request: kept_request_id(headers, trusted).unwrap_or(drawn),
         trace_parent: HeaderValue::try_from(parent).unwrap_or(HeaderValue::from_static("")),
         continued: continued.is_some(),
     }

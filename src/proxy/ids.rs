@@ -7,10 +7,7 @@ use http::header::HeaderMap;
 use rand::RngCore;
 use rand::rngs::StdRng;
 
-use crate::decide::rewrite::{self, REQUEST_ID, RequestIds};
-
-/// Longest id taken over from a trusted proxy, in bytes.
-const MAX_INBOUND: usize = 128;
+use crate::decide::rewrite::{self, RequestIds};
 
 /// A data-plane thread's source of ids.
 #[derive(Debug)]
@@ -28,22 +25,9 @@ impl IdSource {
         let mut hex = [0; 48];
         encode_hex(&bytes, &mut hex);
         let (trace, span) = hex.split_at(32);
-        let (trace, span) = (as_text(trace), as_text(span));
-        let inbound = if trusted {
-            headers.get(&REQUEST_ID).filter(|id| is_sound(id)).cloned()
-        } else {
-            None
-        };
-        let request = inbound
-            .or_else(|| HeaderValue::from_str(trace).ok())
-            .unwrap_or(HeaderValue::from_static("0"));
-        rewrite::ids(headers, request, trace, span)
+        let drawn = HeaderValue::from_bytes(trace).unwrap_or(HeaderValue::from_static("0"));
+        rewrite::ids(headers, trusted, drawn, as_text(trace), as_text(span))
     }
-}
-
-fn is_sound(id: &HeaderValue) -> bool {
-    let bytes = id.as_bytes();
-    !bytes.is_empty() && bytes.len() <= MAX_INBOUND && bytes.iter().all(u8::is_ascii_graphic)
 }
 
 fn encode_hex(bytes: &[u8], hex: &mut [u8]) {

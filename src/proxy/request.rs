@@ -338,8 +338,7 @@ fn finish(
 
 /// The probe of a balancer, for any host and before every rule (contract section 3).
 fn probe(worker: &Worker, head: &Parts) -> Option<Response<Bytes>> {
-    let path = worker.shared.probe_path.as_deref()?;
-    if head.uri.path() != path || !matches!(head.method, Method::GET | Method::HEAD) {
+    if !decide::is_probe(head, worker.shared.probe_path.as_deref()) {
         return None;
     }
     let ready = worker.shared.resolver.ready() && worker.shared.stopping.phase() == Phase::Running;

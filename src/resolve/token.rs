@@ -24,8 +24,8 @@ use crate::metrics::Metrics;
 use claims::{Claims, Rules};
 use compact::{Compact, Header, Seen};
 use keyring::{Keyring, Net};
-pub use setup::TokensError;
 use setup::keys_of;
+pub use setup::{TokensError, check_key_files};
 
 /// Verified tokens remembered. One takes about 300 bytes.
 const VERIFIED: u64 = 50_000;

@@ -208,6 +208,18 @@ pub fn reseal(
     records.collect()
 }
 
+/// Finds out whether `sealer` opens all of `records`.
+pub fn check(records: &[SigningKeyRecord], sealer: &Sealer) -> Result<(), KeyError> {
+    records.iter().try_for_each(|record| {
+        unseal(record, sealer)
+            .map(drop)
+            .map_err(|source| KeyError::Unseal {
+                kid: record.kid.clone(),
+                source,
+            })
+    })
+}
+
 /// The PKCS#8 private key of `record`.
 pub(super) fn unseal(record: &SigningKeyRecord, sealer: &Sealer) -> Result<Secret, SealError> {
     sealer.unseal(&purpose(&record.kid), &record.sealed_private_key)

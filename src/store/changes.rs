@@ -37,7 +37,7 @@ impl Store {
                 )
                 .await?
                 .ok_or_else(no_feed)?;
-            cursor(&row)
+            session.cursor(&row)
         };
         self.timed("cursor", READ, work).await
     }
@@ -50,15 +50,12 @@ impl Store {
                 .rows(AFTER, &[since.position.into(), BATCH.into()])
                 .await?;
             let first = rows.first().ok_or_else(no_feed)?;
-            let (epoch, head) = (first.get::<Uuid>("epoch")?, first.get::<i64>("head")?);
-            let lost = epoch != since.epoch
-                || head < since.position
+            let head = session.cursor_at(first, "head")?;
+            let lost = head.epoch != since.epoch
+                || head.position < since.position
                 || since.position < first.get::<i64>("pruned_to")?;
             if lost {
-                return Ok(Changes::Lost(Cursor {
-                    epoch,
-                    position: head,
-                }));
+                return Ok(Changes::Lost(head));
             }
             rows.iter()
                 .filter_map(|row| change(row).transpose())
@@ -135,14 +132,6 @@ pub(super) async fn append(
         )
         .await
         .map(drop)
-}
-
-/// Reads `epoch` and `position` of a row.
-pub(super) fn cursor(row: &Row) -> Result<Cursor, StoreError> {
-    Ok(Cursor {
-        epoch: row.get("epoch")?,
-        position: row.get("position")?,
-    })
 }
 
 /// A store without its one feed row has been tampered with.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::model::{DomainPattern, Slug, SlugError, TenantState};
 use crate::seal::SealError;
 
+use super::backup::BackupError;
 use super::import::ImportFault;
+use super::reach;
 
 /// Failures of the store.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,20 @@ pub enum StoreError {
     // The place.
     #[error("there is no store at {place}")]
     Missing { place: String },
+    #[error("the store at {place} cannot be reached")]
+    Unreachable {
+        place: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the store at {place} refuses the login")]
+    LoginRefused {
+        place: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("there is no database {place}")]
+    NoDatabase { place: String },
     #[error("the store's address cannot be used")]
     Address(#[source] sqlx::Error),
     #[error("{place} cannot be made")]
@@ -37,6 +53,14 @@ pub enum StoreError {
     Query(#[source] sqlx::Error),
     #[error("the store holds a {what} that cannot be read: {value:?}")]
     Corrupt { what: &'static str, value: String },
+
+    // Backups.
+    #[error("the backup cannot be written")]
+    BackupWrite(#[source] std::io::Error),
+    #[error("the backup cannot be restored")]
+    Backup(#[from] BackupError),
+    #[error("the store holds {tenants} tenants, which the backup would replace")]
+    NotEmpty { tenants: u64 },
 
     // Tenants and their names.
     #[error("there is no tenant {0:?}")]
@@ -111,13 +135,21 @@ pub struct Date(pub i64);
 impl StoreError {
     /// Whether the database could not be asked, as opposed to having said no.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::TimedOut { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Unavailable(_) | Self::TimedOut { .. }
+        )
     }
 
     /// What the operator can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Missing { .. } => "`vestibule run`, `vestibule dev` and `vestibule store migrate` make one; is [store] url right?".into(),
+            Self::Unreachable { source, .. } => reach::hint(source).into(),
+            Self::LoginRefused { .. } => {
+                "are user and password in [store] url right, and does pg_hba.conf let this user in from here?".into()
+            }
+            Self::NoDatabase { .. } => "make it with `createdb`; its tables come by themselves".into(),
             Self::SchemaOlder { .. } => "run `vestibule store migrate` with this version".into(),
             Self::SchemaNewer { .. } => "a newer version has migrated this store; run that one".into(),
             Self::Transition { from: TenantState::Removed, .. } => "`vestibule tenant restore` brings a removed tenant back".into(),
@@ -127,6 +159,10 @@ impl StoreError {
                 "copy [store] secret_key_file from a node that runs with this store (or from the backup) to {}",
                 path.display()
             ),
+            Self::NotEmpty { .. } => "`--yes` replaces them; `vestibule store backup` keeps them".into(),
+            Self::Backup(BackupError::NewerFormat { .. } | BackupError::NewerSchema { .. }) => {
+                "restore it with the version that made it".into()
+            }
             Self::Overtaken => "try again".into(),
             _ => return None,
         })

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::model::{LookupKey, Route, Tenant};
 
-use super::changes::{cursor, domain_key, no_feed};
+use super::changes::{domain_key, no_feed};
 use super::tenant_rows::{self as tenants, tenant_columns};
 use super::{BULK, Changes, Cursor, Looked, Names, READ, RouteSource, Store, StoreError};
 
@@ -68,7 +68,7 @@ impl Store {
             None => None,
         };
         Ok(Looked {
-            at: cursor(&row)?,
+            at: session.cursor(&row)?,
             route,
         })
     }
@@ -103,7 +103,7 @@ impl Store {
             )
             .await?;
         Ok(Names {
-            at: cursor(&head)?,
+            at: session.cursor(&head)?,
             names,
         })
     }

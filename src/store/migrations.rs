@@ -22,7 +22,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
 }];
 
 /// The version that this program knows.
-pub(super) const fn known() -> i64 {
+pub const fn known() -> i64 {
     match MIGRATIONS.last() {
         Some(last) => last.version,
         None => 0,

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{self, StoreUrl};
 use crate::metrics::Metrics;
 
-use super::file::PlacedFile;
+use super::embedded::EmbeddedFile;
 use super::{Followed, Inner, Pools, Store, StoreError, migrations};
 
 /// Readers of an embedded store; the one writer has a connection of its own.
@@ -72,8 +72,10 @@ impl Store {
             }
         };
         let prepared = store.timed("open", super::BULK, prepare).await;
-        prepared.map_err(|error| missing_database(error, access, &place))?;
-        Ok(store)
+        match prepared {
+            Ok(()) => Ok(store),
+            Err(error) => Err(store.explained(error, access, &place).await),
+        }
     }
 
     /// Lets the role of `url` read and write the tables that the role of `owner_url` made.
@@ -104,57 +106,65 @@ async fn sqlite(
         .busy_timeout(settings.timeout)
         .synchronous(SqliteSynchronous::Normal)
         .create_if_missing(false);
-    let pool = |many: u32| {
-        SqlitePoolOptions::new()
-            .max_connections(many)
-            .acquire_timeout(settings.timeout)
-            .idle_timeout(None)
-            .max_lifetime(None)
-    };
-    let followed = Followed::Sqlite(base.clone());
-    if access == Access::Command {
-        if !file.exists() {
-            return Err(StoreError::Missing {
-                place: place.into(),
-            });
-        }
-        let only = pool(1).connect_lazy_with(base);
-        return Ok((
-            Pools::Sqlite {
-                read: only.clone(),
-                write: only,
-            },
-            followed,
-        ));
+    if access == Access::Command && !file.exists() {
+        return Err(StoreError::Missing {
+            place: place.into(),
+        });
     }
-    make_file(file).map_err(|source| StoreError::Create {
-        place: place.into(),
-        source,
-    })?;
-    let placed = Arc::new(PlacedFile::at(file));
-    let pool = |many: u32| {
-        let placed = Arc::clone(&placed);
-        pool(many).before_acquire(move |_, connection| {
-            let is_open = placed.is_open_since(connection.age);
-            Box::pin(async move { Ok(is_open) })
-        })
+    if access != Access::Command {
+        make_file(file).map_err(|source| StoreError::Create {
+            place: place.into(),
+            source,
+        })?;
+    }
+    let embedded = Arc::new(EmbeddedFile::new(file.to_owned()));
+    let pool = |many| sqlite_pool(&embedded, settings, many);
+    let (read, write) = if access == Access::Command {
+        let only = pool(1).connect_lazy_with(base.clone());
+        (only.clone(), only)
+    } else {
+        let write = sqlite_writer(&pool(1), &base).await?;
+        (pool(SQLITE_READERS).connect_lazy_with(base.clone()), write)
     };
+    let followed = Followed::Sqlite(base, Arc::clone(&embedded));
+    let pools = Pools::Sqlite {
+        file: embedded,
+        read,
+        write,
+    };
+    Ok((pools, followed))
+}
+
+/// Connections that are kept for good, as long as they lead to the file that is there.
+fn sqlite_pool(file: &Arc<EmbeddedFile>, settings: &config::Store, many: u32) -> SqlitePoolOptions {
+    let file = Arc::clone(file);
+    SqlitePoolOptions::new()
+        .before_acquire(move |_, connection| {
+            let leads_there = file.is_led_to(connection.age);
+            Box::pin(async move { Ok(leads_there) })
+        })
+        .max_connections(many)
+        .acquire_timeout(settings.timeout)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+/// The first connection switches the file to WAL.
+async fn sqlite_writer(
+    pool: &SqlitePoolOptions,
+    base: &SqliteConnectOptions,
+) -> Result<sqlx::SqlitePool, StoreError> {
     let wal = base.clone().journal_mode(SqliteJournalMode::Wal);
     let deadline = Instant::now() + SQLITE_OPEN;
-    let write = loop {
-        match pool(1)
-            .connect_with(wal.clone())
-            .await
-            .map_err(StoreError::from)
-        {
+    loop {
+        let opened = pool.clone().connect_with(wal.clone()).await;
+        match opened.map_err(StoreError::from) {
             Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {
                 sleep(Duration::from_millis(20)).await;
             }
-            other => break other?,
+            other => return other,
         }
-    };
-    let read = pool(SQLITE_READERS).connect_lazy_with(base);
-    Ok((Pools::Sqlite { read, write }, followed))
+    }
 }
 
 /// Makes the file, empty, so that it and what SQLite puts beside it (which takes its mode) are its owner's only.
@@ -218,28 +228,12 @@ fn place(url: &StoreUrl) -> Result<String, StoreError> {
         StoreUrl::Postgres(url) => {
             let options = options(url.expose())?;
             let host = match options.get_socket() {
-                Some(socket) => socket.display().to_string(),
+                Some(socket) => format!("[{}]", socket.display()),
                 None => options.get_host().to_owned(),
             };
             let database = options.get_database().unwrap_or(options.get_username());
-            format!("postgres://{host}:{}/{database}", options.get_port())
+            let (user, port) = (options.get_username(), options.get_port());
+            format!("postgres://{user}@{host}:{port}/{database}")
         }
     })
-}
-
-/// A command that finds no database on the server finds no store (`3D000`, invalid_catalog_name).
-fn missing_database(error: StoreError, access: Access, place: &str) -> StoreError {
-    match &error {
-        StoreError::Query(cause)
-            if access == Access::Command
-                && cause
-                    .as_database_error()
-                    .is_some_and(|e| e.code().as_deref() == Some("3D000")) =>
-        {
-            StoreError::Missing {
-                place: place.into(),
-            }
-        }
-        _ => error,
-    }
 }

@@ -11,15 +11,18 @@ use sqlx::{
     Transaction,
 };
 
+use uuid::Uuid;
+
 use crate::clock::Timestamp;
 
+use super::embedded::{EmbeddedFile, FileId};
 use super::values::{Arg, NUMBERED, PLAIN, Row, placeholders};
-use super::{Changed, Inner, Pools, Store, StoreError, changes};
+use super::{Changed, Cursor, Inner, Pools, Store, StoreError, changes};
 
 /// A connection, or a transaction that is rolled back unless it is committed.
 pub(super) enum Session {
-    Sqlite(PoolConnection<Sqlite>),
-    SqliteTransaction(Transaction<'static, Sqlite>),
+    Sqlite(PoolConnection<Sqlite>, Option<FileId>),
+    SqliteTransaction(Transaction<'static, Sqlite>, Option<FileId>),
     Postgres(PoolConnection<Postgres>),
     PostgresTransaction(Transaction<'static, Postgres>),
 }
@@ -63,10 +66,10 @@ impl Session {
     }
 
     /// Inserts `rows`, each as long as the list of columns in `head`, in as few statements as the engines' bounds on arguments
-    /// allow. `head` is `insert into … (…) values`.
+    /// allow. `head` is `insert into … (…) values`, a text of this program.
     pub(super) async fn insert_many(
         &mut self,
-        head: &'static str,
+        head: &str,
         rows: &[Vec<Arg<'_>>],
     ) -> Result<(), StoreError> {
         /// Arguments of one statement: SQLite takes 32,766, PostgreSQL 65,535; more than this gains nothing.
@@ -149,7 +152,7 @@ impl Session {
     /// Hands the rows of an answer to `each` as they come, so that they are never in memory together.
     pub(super) async fn each(
         &mut self,
-        sql: &'static str,
+        sql: impl SqlSafeStr,
         mut each: impl FnMut(&Row) -> Result<(), StoreError> + Send,
     ) -> Result<(), StoreError> {
         match self.connection() {
@@ -170,7 +173,7 @@ impl Session {
     }
 
     /// Runs a script of several statements, without arguments.
-    pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+    pub(super) async fn script(&mut self, sql: impl SqlSafeStr) -> Result<(), StoreError> {
         match self.connection() {
             Connection::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop)?,
             Connection::Postgres(c) => sqlx::raw_sql(sql).execute(c).await.map(drop)?,
@@ -181,7 +184,7 @@ impl Session {
     /// Whichever of the two is meant for the engine at hand.
     pub(super) fn either<T>(&self, sqlite: T, postgres: T) -> T {
         match self {
-            Self::Sqlite(_) | Self::SqliteTransaction(_) => sqlite,
+            Self::Sqlite(..) | Self::SqliteTransaction(..) => sqlite,
             Self::Postgres(_) | Self::PostgresTransaction(_) => postgres,
         }
     }
@@ -221,20 +224,36 @@ impl Session {
         Ok(())
     }
 
+    /// Reads `epoch` and `position` of a row.
+    pub(super) fn cursor(&self, row: &Row) -> Result<Cursor, StoreError> {
+        self.cursor_at(row, "position")
+    }
+
+    /// Reads `epoch` and the position in `column` of a row.
+    pub(super) fn cursor_at(&self, row: &Row, column: &'static str) -> Result<Cursor, StoreError> {
+        let feed: Uuid = row.get("epoch")?;
+        let epoch = match self {
+            Self::Sqlite(_, Some(id)) | Self::SqliteTransaction(_, Some(id)) => id.epoch(feed),
+            _ => feed,
+        };
+        let position = row.get(column)?;
+        Ok(Cursor { epoch, position })
+    }
+
     /// Ends a transaction for good; nothing outside of one.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteTransaction(transaction) => transaction.commit().await?,
+            Self::SqliteTransaction(transaction, _) => transaction.commit().await?,
             Self::PostgresTransaction(transaction) => transaction.commit().await?,
-            Self::Sqlite(_) | Self::Postgres(_) => {}
+            Self::Sqlite(..) | Self::Postgres(_) => {}
         }
         Ok(())
     }
 
     fn connection(&mut self) -> Connection<'_> {
         match self {
-            Self::Sqlite(connection) => Connection::Sqlite(connection),
-            Self::SqliteTransaction(transaction) => Connection::Sqlite(transaction),
+            Self::Sqlite(connection, _) => Connection::Sqlite(connection),
+            Self::SqliteTransaction(transaction, _) => Connection::Sqlite(transaction),
             Self::Postgres(connection) => Connection::Postgres(connection),
             Self::PostgresTransaction(transaction) => Connection::Postgres(transaction),
         }
@@ -245,7 +264,10 @@ impl Inner {
     /// A connection for one reading statement.
     pub(super) async fn reading(&self) -> Result<Session, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { read, .. } => Session::Sqlite(read.acquire().await?),
+            Pools::Sqlite { file, read, .. } => {
+                let (connection, id) = of_one_file(file, || read.acquire()).await?;
+                Session::Sqlite(connection, id)
+            }
             // A transaction pooler may give the parts of one statement's protocol to different servers outside of one.
             Pools::Postgres { pool, pooler: true } => {
                 Session::PostgresTransaction(pool.begin().await?)
@@ -257,7 +279,10 @@ impl Inner {
     /// A transaction whose statements all see the same state.
     pub(super) async fn snapshot(&self) -> Result<Session, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { read, .. } => Session::SqliteTransaction(read.begin().await?),
+            Pools::Sqlite { file, read, .. } => {
+                let (transaction, id) = of_one_file(file, || read.begin()).await?;
+                Session::SqliteTransaction(transaction, id)
+            }
             Pools::Postgres { pool, .. } => Session::PostgresTransaction(
                 pool.begin_with("begin isolation level repeatable read read only")
                     .await?,
@@ -268,12 +293,39 @@ impl Inner {
     /// A transaction that may write. On SQLite it has the write lock from its start, so that it never finds it lost half-way.
     pub(super) async fn exclusive(&self) -> Result<Session, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { write, .. } => {
-                Session::SqliteTransaction(write.begin_with("begin immediate").await?)
+            Pools::Sqlite { file, write, .. } => {
+                let begin = || write.begin_with("begin immediate");
+                let (transaction, id) = of_one_file(file, begin).await?;
+                Session::SqliteTransaction(transaction, id)
             }
             Pools::Postgres { pool, .. } => Session::PostgresTransaction(pool.begin().await?),
         })
     }
+}
+
+/// A connection, and the file that it leads to: asked before and after, because the pool may have just made it.
+async fn of_one_file<C, F>(
+    file: &EmbeddedFile,
+    connect: impl Fn() -> F,
+) -> Result<(C, Option<FileId>), StoreError>
+where
+    F: Future<Output = sqlx::Result<C>>,
+{
+    /// Somebody who replaces the file more often than that in a moment gets what was there last.
+    const TRIES: usize = 3;
+    let mut id = file.look();
+    let mut connection = connect().await?;
+    for _ in 1..TRIES {
+        let now = file.look();
+        if now == id {
+            break;
+        }
+        id = now;
+        // The first goes back before the next is asked for: a command has but one.
+        drop(connection);
+        connection = connect().await?;
+    }
+    Ok((connection, id))
 }
 
 impl Store {

@@ -10,7 +10,7 @@ use super::values::Row;
 use super::{BULK, Changed, READ, Store, StoreError, WRITE, migrations};
 
 /// PostgreSQL's advisory lock for changes of signing keys. ("vestibul", the last letter 2.)
-const KEYS_LOCK: i64 = 0x7665_7374_6962_7502;
+pub(super) const KEYS_LOCK: i64 = 0x7665_7374_6962_7502;
 
 impl Store {
     /// Every signing key, oldest first, retired ones too.

@@ -13,7 +13,7 @@ pub(super) enum Arg<'a> {
     Int(Option<i64>),
     Text(Option<&'a str>),
     Uuid(Option<Uuid>),
-    Bytes(&'a [u8]),
+    Bytes(Option<&'a [u8]>),
 }
 
 /// One row of an answer.
@@ -79,7 +79,7 @@ impl<'a> From<Option<&'a str>> for Arg<'a> {
 
 impl<'a> From<&'a [u8]> for Arg<'a> {
     fn from(value: &'a [u8]) -> Self {
-        Self::Bytes(value)
+        Self::Bytes(Some(value))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Waiting for a change: only shortens the wait, whoever follows the feed asks again after it anyway.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::changes::CHANNEL;
-use super::file::{FileId, file_id};
+use super::embedded::{EmbeddedFile, FileId};
 use super::{Followed, Store};
 
 /// How often an embedded store is asked whether another process has written: contract, at least every 100 ms.
@@ -29,6 +30,7 @@ pub struct ChangeWatch {
 enum Source {
     Sqlite {
         options: sqlx::sqlite::SqliteConnectOptions,
+        file: Arc<EmbeddedFile>,
         connection: Option<Watched>,
     },
     Postgres {
@@ -39,15 +41,22 @@ enum Source {
     },
 }
 
-/// A connection, the file that it has open, and the file's version when last looked at.
-type Watched = (SqliteConnection, Option<FileId>, i64);
+/// A connection to an embedded store.
+struct Watched {
+    open: SqliteConnection,
+    /// The file that was there when it was made.
+    id: Option<FileId>,
+    /// The data version when it was last asked.
+    seen: i64,
+}
 
 impl Store {
     /// A watch of its own connection, made when it is first used.
     pub fn watch(&self) -> ChangeWatch {
         let source = match self.inner.followed.clone() {
-            Followed::Sqlite(options) => Source::Sqlite {
+            Followed::Sqlite(options, file) => Source::Sqlite {
                 options,
+                file,
                 connection: None,
             },
             Followed::Postgres(options) => Source::Postgres {
@@ -84,8 +93,9 @@ impl Source {
         match self {
             Self::Sqlite {
                 options,
+                file,
                 connection,
-            } => sqlite(options, connection, poll).await,
+            } => sqlite(options, file, connection, poll).await,
             Self::Postgres {
                 options,
                 listener,
@@ -101,25 +111,25 @@ impl Source {
 
 async fn sqlite(
     options: &sqlx::sqlite::SqliteConnectOptions,
+    file: &EmbeddedFile,
     connection: &mut Option<Watched>,
     poll: Duration,
 ) {
-    let file = || file_id(options.get_filename());
-    let Some((open, opened, seen)) = connection else {
-        // Before it is opened: one that is put in its place just now is noticed at the next look.
-        let opened = file();
+    let Some(Watched { open, id, seen }) = connection else {
+        // Before it is opened: where it is replaced in between, that is noticed at the next look.
+        let id = file.look();
         if let Ok(mut open) = options.connect().await
-            && let Ok(version) = data_version(&mut open).await
+            && let Ok(seen) = data_version(&mut open).await
         {
-            *connection = Some((open, opened, version));
+            *connection = Some(Watched { open, id, seen });
             return;
         }
         return sleep(poll).await;
     };
     loop {
         sleep(SQLITE_POLL).await;
-        if file() != *opened {
-            tracing::warn!("the store's file is another one now, it is opened again");
+        if file.look() != *id {
+            // What is open is nobody's store any more, and says of itself that nothing changes.
             *connection = None;
             return;
         }

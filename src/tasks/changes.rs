@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use crate::model::Causes;
 use crate::resolve::Resolver;
 use crate::store::{ChangeWatch, Changed, Changes, Cursor, SharedRouteSource, StoreError};
 
@@ -43,8 +44,11 @@ impl Follower {
             match open().await {
                 Ok(opened) => break opened,
                 Err(error) => {
-                    tracing::warn!(%error, "the store cannot be opened yet");
-                    self.resolver.lost(&error);
+                    tracing::warn!(
+                        error = %Causes(&error),
+                        "the store cannot be opened yet"
+                    );
+                    self.resolver.lost(&Causes(&error));
                 }
             }
             sleep(pause).await;
@@ -77,7 +81,7 @@ impl Follower {
                     }
                 }
                 Err(error) => {
-                    self.resolver.lost(&error);
+                    self.resolver.lost(&Causes(&error));
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -148,7 +152,7 @@ async fn keep_names(resolver: Arc<Resolver>) {
             match resolver.load_names().await {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the names cannot be loaded"),
+                Err(error) => tracing::warn!(error = %Causes(&error), "the names cannot be loaded"),
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -67,6 +67,20 @@ impl Trust {
     }
 }
 
+/// What is wrong with the upstreams' files of CA certificates, each of them.
+pub fn check_ca_files(upstreams: &[config::Upstream]) -> Vec<UpstreamError> {
+    let fault = |upstream: &config::Upstream| {
+        let path = upstream.ca_file.as_ref()?;
+        let source = add_file(&mut RootCertStore::empty(), path).err()?;
+        Some(UpstreamError::CaFile {
+            upstream: upstream.name.clone(),
+            path: path.clone(),
+            source,
+        })
+    };
+    upstreams.iter().filter_map(fault).collect()
+}
+
 /// The operator named this file, so every certificate in it must be usable and there must be one.
 fn add_file(roots: &mut RootCertStore, path: &Path) -> io::Result<()> {
     let mut count = 0;

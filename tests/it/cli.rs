@@ -88,8 +88,6 @@ fn what_is_not_built_yet_says_so() {
         &["domain", "add", "acme", "a.example"][..],
         &["domain", "verify", "a.example"],
         &["domain", "doctor", "a.example"],
-        &["store", "backup", "x"],
-        &["store", "restore", "x"],
     ] {
         let ran = folder.run(line);
         assert_eq!(ran.code, 2, "{ran:?}");

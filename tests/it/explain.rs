@@ -15,6 +15,7 @@ use crate::harness::edge::Edge;
 use crate::harness::issuer::Issuer;
 use crate::harness::upstream::{Reply, Seen, TestUpstream};
 
+mod coming;
 mod corpus;
 
 use corpus::{Case, fields};

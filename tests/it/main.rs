@@ -8,8 +8,10 @@
 
 mod admin;
 mod assertion;
+mod backup;
 mod canaries;
 mod certificates;
+mod check;
 mod cli;
 mod command;
 mod config;
@@ -31,6 +33,7 @@ mod outage;
 mod pages;
 mod panics;
 mod papers;
+mod reach;
 mod resolve;
 mod seeds;
 mod shutdown;

@@ -4,6 +4,7 @@
 mod embedded;
 mod network;
 mod postgres;
+mod replaced;
 mod snapshot;
 
 use crate::harness::client::{Answer, get};

@@ -36,7 +36,7 @@ fn sent(fields: &[(&str, &str)], change: impl FnOnce(&mut Forward)) -> (String, 
     };
     change(&mut forward);
     let id = http::HeaderValue::from_static("id");
-    let ids = rewrite::ids(&head.headers, id, TRACE, SPAN);
+    let ids = rewrite::ids(&head.headers, false, id, TRACE, SPAN);
     let origin = origin(&head, &visit, &policy);
     let head = outbound(Vec::new(), &head, &forward, &visit, &origin, &policy, &ids);
     let mut fields = HeaderMap::new();

@@ -92,6 +92,15 @@ pub(super) fn keys_of(
     }
 }
 
+/// What is wrong with the issuers' key files, each of them.
+pub fn check_key_files(issuers: &[TokenIssuer]) -> Vec<TokensError> {
+    let fault = |issuer: &TokenIssuer| match &issuer.keys {
+        TokenKeys::File(path) => read(issuer, path).err(),
+        TokenKeys::Url(_) | TokenKeys::Hmac(_) => None,
+    };
+    issuers.iter().filter_map(fault).collect()
+}
+
 /// A file is the operator's own, so any fault in it is told at once.
 fn read(issuer: &TokenIssuer, path: &Path) -> Result<KeySet, TokensError> {
     let (name, path) = (issuer.issuer.clone(), path.to_owned());

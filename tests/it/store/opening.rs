@@ -27,7 +27,10 @@ async fn a_command_makes_no_store(place: Place) {
             assert_eq!(*named, file.display().to_string());
             assert!(!file.parent().unwrap().exists());
         }
-        StoreUrl::Postgres(_) => assert!(named.starts_with("postgres://127.0.0.1:"), "{named}"),
+        StoreUrl::Postgres(_) => assert!(
+            named.starts_with("postgres://postgres@127.0.0.1:"),
+            "{named}"
+        ),
     }
     assert!(missing.hint().is_some());
 }

@@ -1,0 +1,49 @@
+//! An error with all that led to it, on one line.
+
+use std::error::Error;
+use std::fmt;
+
+/// Shows an error and its causes, outermost first: a log line has no room for a list, and one in JSON shows only what `Display` says.
+#[derive(Clone, Copy)]
+pub struct Causes<'e>(pub &'e dyn Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut last = self.0.to_string();
+        for cause in std::iter::successors(self.0.source(), |cause| (*cause).source()) {
+            let text = cause.to_string();
+            // Libraries like to repeat in an error what its cause says.
+            if !last.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            last = text;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Link {
+        text: &'static str,
+        source: Option<Box<Link>>,
+    }
+
+    #[test]
+    fn every_cause_is_shown_once() {
+        let link = |text, source: Option<Link>| Link {
+            text,
+            source: source.map(Box::new),
+        };
+        let error = link(
+            "a",
+            Some(link("b: c", Some(link("c", Some(link("d", None)))))),
+        );
+        assert_eq!(Causes(&error).to_string(), "a: b: c: d");
+    }
+}

@@ -1,0 +1,223 @@
+//! Which tables a backup holds, their columns, and the values in them.
+//!
+//! The feed and the schema's own record are not among them: another store has another history, which `restore` begins, and the
+//! schema that its program has made.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use uuid::Uuid;
+
+use crate::store::StoreError;
+use crate::store::values::{Arg, Row};
+
+/// One table.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    /// Without those that the database numbers itself.
+    pub(super) columns: &'static [Column],
+    /// What its rows are ordered by.
+    order: &'static str,
+}
+
+/// One column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    kind: Kind,
+}
+
+/// What is in a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Int,
+    Text,
+    Uuid,
+    Bytes,
+}
+
+/// A value of a row, NULL as `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Uuid(Option<Uuid>),
+    Bytes(Option<Vec<u8>>),
+}
+
+const fn int(name: &'static str) -> Column {
+    let kind = Kind::Int;
+    Column { name, kind }
+}
+
+const fn text(name: &'static str) -> Column {
+    let kind = Kind::Text;
+    Column { name, kind }
+}
+
+const fn uuid(name: &'static str) -> Column {
+    let kind = Kind::Uuid;
+    Column { name, kind }
+}
+
+const fn bytes(name: &'static str) -> Column {
+    let kind = Kind::Bytes;
+    Column { name, kind }
+}
+
+/// All of them, a table that others refer to before those.
+pub(super) const TABLES: &[Table] = &[
+    Table {
+        name: "tenants",
+        columns: &[
+            uuid("id"),
+            text("slug"),
+            text("name"),
+            text("state"),
+            text("state_before"),
+            int("progress"),
+            text("plan"),
+            text("upstream"),
+            text("limits"),
+            text("placement"),
+            text("meta"),
+            int("version"),
+            int("created_at"),
+            int("updated_at"),
+            int("removed_at"),
+        ],
+        order: "id",
+    },
+    Table {
+        name: "slugs",
+        columns: &[
+            text("slug"),
+            uuid("tenant"),
+            text("kind"),
+            int("reserved_until"),
+        ],
+        order: "slug",
+    },
+    Table {
+        name: "domains",
+        columns: &[
+            text("pattern"),
+            uuid("tenant"),
+            text("state"),
+            int("trusted"),
+            int("created_at"),
+            int("updated_at"),
+        ],
+        order: "pattern, tenant",
+    },
+    Table {
+        name: "signing_keys",
+        columns: &[
+            text("kid"),
+            bytes("public_key"),
+            bytes("sealed_private_key"),
+            int("created_at"),
+            int("active_from"),
+            int("retired_at"),
+        ],
+        order: "created_at, kid",
+    },
+    Table {
+        // Its numbers are drawn anew, in the same order.
+        name: "audit",
+        columns: &[
+            int("at"),
+            text("actor"),
+            text("action"),
+            text("subject"),
+            text("detail"),
+        ],
+        order: "id",
+    },
+];
+
+impl Table {
+    /// The one of this name.
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        TABLES.iter().find(|table| table.name == name)
+    }
+
+    /// Its column of this name.
+    pub(super) fn column(&self, name: &str) -> Option<Column> {
+        self.columns
+            .iter()
+            .find(|column| column.name == name)
+            .copied()
+    }
+
+    pub(super) fn select(&self) -> String {
+        let columns = names(self.columns);
+        format!(
+            "select {columns} from {} order by {}",
+            self.name, self.order
+        )
+    }
+
+    /// `insert into … (…) values`, for some of its columns.
+    pub(super) fn insert(&self, columns: &[Column]) -> String {
+        format!("insert into {} ({}) values", self.name, names(columns))
+    }
+
+    pub(super) fn values(&self, row: &Row) -> Result<Vec<Value>, StoreError> {
+        let value = |column: &Column| {
+            Ok(match column.kind {
+                Kind::Int => Value::Int(row.get(column.name)?),
+                Kind::Text => Value::Text(row.get(column.name)?),
+                Kind::Uuid => Value::Uuid(row.get(column.name)?),
+                Kind::Bytes => Value::Bytes(row.get(column.name)?),
+            })
+        };
+        self.columns.iter().map(value).collect()
+    }
+}
+
+fn names(columns: &[Column]) -> String {
+    let names: Vec<_> = columns.iter().map(|column| column.name).collect();
+    names.join(", ")
+}
+
+impl Value {
+    pub(super) fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Int(value) => (*value).into(),
+            Self::Text(value) => value.as_deref().into(),
+            Self::Uuid(value) => value.map(|id| id.to_string()).into(),
+            Self::Bytes(value) => value
+                .as_ref()
+                .map(|bytes| BASE64_STANDARD_NO_PAD.encode(bytes))
+                .into(),
+        }
+    }
+
+    /// Reads what [`Value::json`] wrote for `column`; `None` where it is something else.
+    pub(super) fn read(column: Column, value: serde_json::Value) -> Option<Self> {
+        use serde_json::Value as Json;
+        Some(match (column.kind, value) {
+            (Kind::Int, Json::Null) => Self::Int(None),
+            (Kind::Text, Json::Null) => Self::Text(None),
+            (Kind::Uuid, Json::Null) => Self::Uuid(None),
+            (Kind::Bytes, Json::Null) => Self::Bytes(None),
+            (Kind::Int, Json::Number(number)) => Self::Int(Some(number.as_i64()?)),
+            (Kind::Text, Json::String(text)) => Self::Text(Some(text)),
+            (Kind::Uuid, Json::String(text)) => Self::Uuid(Some(Uuid::try_parse(&text).ok()?)),
+            (Kind::Bytes, Json::String(text)) => {
+                Self::Bytes(Some(BASE64_STANDARD_NO_PAD.decode(text).ok()?))
+            }
+            _ => return None,
+        })
+    }
+
+    pub(super) fn arg(&self) -> Arg<'_> {
+        match self {
+            Self::Int(value) => Arg::Int(*value),
+            Self::Text(value) => Arg::Text(value.as_deref()),
+            Self::Uuid(value) => Arg::Uuid(*value),
+            Self::Bytes(value) => Arg::Bytes(value.as_deref()),
+        }
+    }
+}
