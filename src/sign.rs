@@ -24,6 +24,7 @@ use crate::seal::{SealError, Sealer};
 
 pub use assertion::Claims;
 use reuse::Reuse;
+pub use reuse::Slot;
 use ring::Ring;
 
 /// How long a verifier may keep the public keys.
@@ -147,6 +148,30 @@ struct ThreadState {
 }
 
 impl ThreadSigner {
+    /// As [`ThreadSigner::assertion`], where the last one for such a request is at hand in `slot`; `send` is given it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn assertion_in(
+        &self,
+        slot: &mut Slot,
+        claims: &Claims<'_>,
+        now: Timestamp,
+        send: impl FnOnce(&HeaderValue),
+    ) -> Result<(), SignError> {
+        let mut state = self.state.borrow_mut();
+        let ring = state.ring.load();
+        let generation = ring.generation();
+        if let Some(value) = slot.get(generation, claims, now) {
+            send(value);
+            return Ok(());
+        }
+        let made = ring.sign(&self.signer.issuer, self.signer.lifetime, claims, now)?;
+        send(&made.value);
+        slot.keep(generation, claims, made);
+        Ok(())
+    }
+
     /// The assertion that says `claims`, ready for `X-Tenant-Assertion`: at least 30 s of its life are left at `now`, it was
     /// not issued later than `now`, and its key is in the ring.
     pub fn assertion(&self, claims: &Claims<'_>, now: Timestamp) -> Result<HeaderValue, SignError> {

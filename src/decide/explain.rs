@@ -270,7 +270,13 @@ fn forwarded(
     claims: Option<serde_json::Value>,
 ) -> Forwarded {
     let unknown = HeaderValue::from_static("(drawn for each request)");
-    let ids = rewrite::ids(&inbound.headers, visit.trusted, unknown, "(trace)", "(span)");
+    let ids = rewrite::ids(
+        &inbound.headers,
+        visit.trusted,
+        unknown,
+        "(trace)",
+        "(span)",
+    );
     let origin = forwarded::origin(inbound, visit, policy);
     let mut head = rewrite::outbound(Vec::new(), inbound, forward, visit, &origin, policy, &ids);
     if let Some(host) = endpoint_host(&forward.upstream) {

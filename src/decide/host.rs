@@ -35,17 +35,35 @@ pub enum HostClass {
     Custom,
 }
 
+/// The text that says the host, where just one place of the head does and nothing else has to agree with it: whoever has met the same
+/// text before knows what it says.
+pub fn only_authority<'a>(head: &'a Parts, visit: &Visit) -> Option<&'a [u8]> {
+    let mut fields = head.headers.get_all(HOST).iter();
+    match (head.uri.authority(), fields.next(), fields.next()) {
+        (None, Some(field), None) if head.uri.scheme().is_none() => Some(field.as_bytes()),
+        (Some(authority), None, None)
+            if head.version == Version::HTTP_2 && head.uri.scheme() == Some(ours(visit)) =>
+        {
+            Some(authority.as_str().as_bytes())
+        }
+        _ => None,
+    }
+}
+
+fn ours(visit: &Visit) -> &'static Scheme {
+    if visit.secure {
+        &Scheme::HTTPS
+    } else {
+        &Scheme::HTTP
+    }
+}
+
 /// The name that request line, `:authority` and `Host` agree on.
 ///
 /// RFC 9112 section 3.2, RFC 9113 section 8.3.1. The refusal is always 400.
 pub fn agreed_authority(head: &Parts, visit: &Visit) -> Result<Authority, Refusal> {
     if let Some(scheme) = head.uri.scheme() {
-        let ours = if visit.secure {
-            Scheme::HTTPS
-        } else {
-            Scheme::HTTP
-        };
-        if *scheme != ours {
+        if scheme != ours(visit) {
             return Err(Refusal::bad_request(
                 "The scheme of the request is not that of the connection.",
             ));

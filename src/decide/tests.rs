@@ -176,7 +176,7 @@ impl Asked {
         }
         let head = request.body(()).unwrap().into_parts().0;
         let visit = Visit::plain_for_tests();
-        let arrival = arrive(&head, &visit, &self.policy)?;
+        let arrival = arrive(&head, &visit, None, &self.policy)?;
         decide(
             &Case {
                 head: &head,

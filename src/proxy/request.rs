@@ -15,6 +15,7 @@ use super::asker::Asker;
 use super::body::EdgeBody;
 use super::connection::Connection;
 use super::io::Exchange;
+use super::known_hosts::KnownHost;
 use super::live::{Cuttable, Names};
 use super::record::{Record, UpstreamRecord};
 use super::refusal::{RefusalContext, render};
@@ -26,7 +27,7 @@ use crate::decide::{self, Arrival, Case, Decision, Forward, Target};
 use crate::guard::Permit;
 use crate::http1::RequestHead;
 use crate::model::refusal::Extra;
-use crate::model::{Code, Refusal, identity};
+use crate::model::{Code, Match, Refusal, identity};
 use crate::resolve::Facts;
 use crate::shutdown::Phase;
 use crate::sign::Claims;
@@ -104,10 +105,12 @@ pub(super) enum Served {
 /// The story of a request: host, tenant, decision, permit, outbound head, signature, answer.
 async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result<Served, Refusal> {
     let upgrade = head.extensions.remove::<OnUpgrade>();
-    let arrival = decide::arrive(&head, &stage.connection.visit, &stage.worker.shared.policy)?;
+    let known = known(stage, &head);
+    let arrival = arrive(stage, &head, known.as_deref())?;
     stage.record.host = Some(arrival.host.hostname.clone());
     let generation = stage.worker.shared.resolver.generation();
-    let facts = tenant(stage, &arrival).await;
+    let facts = tenant(stage, &arrival, known.as_deref()).await;
+    let known = known.or_else(|| acquaint(stage, &head, &arrival, &facts));
     let forward = match decision(stage, &head, &arrival, &facts)? {
         Decision::Answer(answer) => {
             let visit = &stage.connection.visit;
@@ -123,7 +126,7 @@ async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result
         Decision::Forward(forward) => forward,
     };
     let permit = permit(stage, &forward)?;
-    let signed = signed(stage, &head, forward, permit)?;
+    let signed = signed(stage, &head, known.as_deref(), forward, permit)?;
     let names = Names {
         target: arrival.target,
         generation,
@@ -131,12 +134,61 @@ async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result
     send(stage, signed, body, upgrade, names).await
 }
 
+/// The host, if this thread has served it before.
+fn known(stage: &Stage<'_>, head: &Parts) -> Option<Rc<KnownHost>> {
+    let text = decide::only_authority(head, &stage.connection.visit)?;
+    stage.worker.hosts.get(text)
+}
+
+fn arrive(
+    stage: &mut Stage<'_>,
+    head: &Parts,
+    known: Option<&KnownHost>,
+) -> Result<Arrival, Refusal> {
+    let known = known.map(|known| &known.host);
+    let policy = &stage.worker.shared.policy;
+    decide::arrive(head, &stage.connection.visit, known, policy).inspect_err(|_| {
+        stage.record.host_sent = head.headers.get(http::header::HOST).cloned();
+    })
+}
+
 /// Every name in the head, looked up; the only step that waits for anything but the upstream.
-async fn tenant(stage: &Stage<'_>, arrival: &Arrival) -> Facts {
-    match &arrival.target {
-        Target::Tenant(keys) => stage.worker.shared.resolver.facts(keys).await,
-        Target::Server => Facts::default(),
+async fn tenant(stage: &Stage<'_>, arrival: &Arrival, known: Option<&KnownHost>) -> Facts {
+    let resolver = &stage.worker.shared.resolver;
+    let Target::Tenant(keys) = &arrival.target else {
+        return Facts::default();
+    };
+    if let Some(known) = known {
+        let remembered = known.route.borrow();
+        if let Some(facts) = resolver.facts_at_hand(keys, remembered.as_ref(), stage.record.time) {
+            return facts;
+        }
     }
+    let facts = resolver.facts(keys).await;
+    if let (Some(known), Some(host), Some(Match::Found(_))) = (known, &keys.host, &facts.host) {
+        *known.route.borrow_mut() = resolver.at_hand(host);
+    }
+    facts
+}
+
+/// Keeps at hand what was found for the first time.
+fn acquaint(
+    stage: &Stage<'_>,
+    head: &Parts,
+    arrival: &Arrival,
+    facts: &Facts,
+) -> Option<Rc<KnownHost>> {
+    let worker = stage.worker;
+    let Target::Tenant(keys) = &arrival.target else {
+        return None;
+    };
+    let (Some(host), Some(Match::Found(_))) = (&keys.host, &facts.host) else {
+        return None;
+    };
+    let text = decide::only_authority(head, &stage.connection.visit)?;
+    let known = worker.hosts.keep(text, arrival.host.clone())?;
+    *known.route.borrow_mut() = worker.shared.resolver.at_hand(host);
+    Some(known)
 }
 
 fn decision(
@@ -173,6 +225,7 @@ fn permit(stage: &Stage<'_>, forward: &Forward) -> Result<Permit, Refusal> {
 fn signed(
     stage: &mut Stage<'_>,
     inbound: &Parts,
+    known: Option<&KnownHost>,
     forward: Forward,
     permit: Permit,
 ) -> Result<SignedRequest, Refusal> {
@@ -195,14 +248,24 @@ fn signed(
         sources: forward.sources,
         host: &forward.hostname,
     };
-    let assertion = stage
-        .worker
-        .signer
-        .assertion(&claims, shared.clock.now())
-        .map_err(|error| {
-            Refusal::new(Code::InternalError, "The request could not be signed.").because(error)
-        })?;
-    head.field(identity::TENANT_ASSERTION.as_str(), assertion.as_bytes());
+    let (signer, now) = (&stage.worker.signer, shared.clock.now());
+    let mut add = |assertion: &HeaderValue| {
+        head.field(identity::TENANT_ASSERTION.as_str(), assertion.as_bytes());
+    };
+    let signed = match known {
+        Some(known) => {
+            let mut slot = known.assertion.borrow_mut();
+            signer.assertion_in(&mut slot, &claims, now, add)
+        }
+        None => signer.assertion(&claims, now).map(|value| add(&value)),
+    };
+    signed.map_err(|error| {
+        Refusal::new(Code::InternalError, "The request could not be signed.").because(error)
+    })?;
+    if let (Some(known), Some(route)) = (known, &forward.route) {
+        let find = || shared.metrics.tenants.counter(&route.slug);
+        stage.record.tenant_series = Some(known.series(&route.slug, find));
+    }
     Ok(SignedRequest {
         head,
         method: inbound.method.clone(),

@@ -10,6 +10,7 @@ use prometheus::IntCounter;
 
 use super::access_log::AccessLog;
 use super::ids::IdSource;
+use super::known_hosts::KnownHosts;
 use super::listener::Kind;
 use super::live::Live;
 use super::open::Connections;
@@ -60,6 +61,7 @@ pub(super) struct Worker {
     pub(super) signer: ThreadSigner,
     pub(super) pool: Rc<Pool>,
     pub(super) ids: IdSource,
+    pub(super) hosts: KnownHosts,
     pub(super) live: Rc<Live>,
     pub(super) counters: Counters,
     pub(super) connections: Rc<Connections>,
@@ -101,8 +103,10 @@ impl Counters {
         }
         metrics.request_duration.observe(total.as_secs_f64());
         metrics.edge_overhead.observe(edge.as_secs_f64());
-        if let Some(route) = &record.route {
-            metrics.tenants.counter(&route.slug).inc();
+        match (&record.tenant_series, &record.route) {
+            (Some(counter), _) => counter.inc(),
+            (None, Some(route)) => metrics.tenants.counter(&route.slug).inc(),
+            (None, None) => {}
         }
     }
 

@@ -25,6 +25,35 @@ pub(super) struct Reuse {
     capacity: usize,
 }
 
+/// One assertion that is kept elsewhere: with whatever tells beforehand that the same will be said again.
+#[derive(Default)]
+pub struct Slot {
+    generation: u64,
+    entry: Option<Entry>,
+}
+
+impl Slot {
+    /// The assertion that says `claims`, if it may be sent at `now` and was made under `generation`.
+    pub(super) fn get(
+        &self,
+        generation: u64,
+        claims: &Claims<'_>,
+        now: Timestamp,
+    ) -> Option<&HeaderValue> {
+        let entry = self
+            .entry
+            .as_ref()
+            .filter(|_| self.generation == generation)?;
+        entry.answers(claims, now).then_some(&entry.assertion.value)
+    }
+
+    /// Keeps `assertion`, which says `claims` and was made under `generation`.
+    pub(super) fn keep(&mut self, generation: u64, claims: &Claims<'_>, assertion: Assertion) {
+        self.generation = generation;
+        self.entry = Some(Entry::new(claims, assertion));
+    }
+}
+
 /// Keyed by hash, so that a look-up needs no owned key. Entries with equal hashes displace each other.
 type Entries = HashMap<u64, Entry, BuildHasherDefault<AlreadyHashed>>;
 
@@ -95,14 +124,7 @@ impl Reuse {
             let young = std::mem::take(&mut self.young);
             self.leaving = std::mem::replace(&mut self.old, young).into_iter();
         }
-        let entry = Entry {
-            tenant: tenant(claims),
-            sources: claims.sources,
-            upstream: claims.upstream.into(),
-            host: claims.host.clone(),
-            assertion,
-        };
-        self.young.insert(place.0, entry);
+        self.young.insert(place.0, Entry::new(claims, assertion));
     }
 
     /// Forgets everything.
@@ -114,14 +136,29 @@ impl Reuse {
 }
 
 impl Entry {
+    fn new(claims: &Claims<'_>, assertion: Assertion) -> Self {
+        Self {
+            tenant: tenant(claims),
+            sources: claims.sources,
+            upstream: claims.upstream.into(),
+            host: claims.host.clone(),
+            assertion,
+        }
+    }
+
     fn answer(&self, claims: &Claims<'_>, now: Timestamp) -> Option<HeaderValue> {
+        self.answers(claims, now)
+            .then(|| self.assertion.value.clone())
+    }
+
+    fn answers(&self, claims: &Claims<'_>, now: Timestamp) -> bool {
         let same = self.tenant == tenant(claims)
             && self.sources == claims.sources
             && *self.upstream == *claims.upstream
             && self.host == *claims.host;
         // A clock that was set back must not make a statement of the future.
         let in_time = self.assertion.issued <= now.0 && now.0 < self.assertion.renew_at;
-        (same && in_time).then(|| self.assertion.value.clone())
+        same && in_time
     }
 }
 

@@ -78,7 +78,9 @@ impl Pool {
         let mut retried = false;
         loop {
             upload.begin(line.seat.address().site.host.as_ref());
-            let mut wait = Wait::new(Instant::now());
+            // The first try begins with the request; no need to ask the time again.
+            let sent = if retried { Instant::now() } else { begun };
+            let mut wait = Wait::new(sent);
             let answer =
                 std::future::poll_fn(|cx| wait.poll_head(&mut line, &mut upload, timeouts, cx));
             match answer.await {

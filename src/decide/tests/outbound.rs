@@ -19,7 +19,7 @@ fn sent(fields: &[(&str, &str)], change: impl FnOnce(&mut Forward)) -> (String, 
     }
     let head = request.body(()).unwrap().into_parts().0;
     let visit = Visit::plain_for_tests();
-    let arrival = arrive(&head, &visit, &policy).unwrap();
+    let arrival = arrive(&head, &visit, None, &policy).unwrap();
     let facts = Facts {
         path: Some(found("acme")),
         ..Facts::default()
@@ -35,14 +35,14 @@ fn sent(fields: &[(&str, &str)], change: impl FnOnce(&mut Forward)) -> (String, 
         panic!("not forwarded")
     };
     change(&mut forward);
-    let id = http::HeaderValue::from_static("id");
+    let id = HeaderValue::from_static("id");
     let ids = rewrite::ids(&head.headers, false, id, TRACE, SPAN);
     let origin = origin(&head, &visit, &policy);
     let head = outbound(Vec::new(), &head, &forward, &visit, &origin, &policy, &ids);
     let mut fields = HeaderMap::new();
     for (name, value) in head.fields() {
         let name: http::HeaderName = name.parse().unwrap();
-        fields.append(name, http::HeaderValue::from_bytes(value).unwrap());
+        fields.append(name, HeaderValue::from_bytes(value).unwrap());
     }
     (head.target().to_owned(), fields)
 }
