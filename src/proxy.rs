@@ -14,6 +14,7 @@ mod body;
 mod connection;
 mod failure;
 mod fault;
+mod find;
 mod ids;
 pub mod io;
 mod known_hosts;

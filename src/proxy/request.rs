@@ -21,13 +21,13 @@ use super::record::{Record, UpstreamRecord};
 use super::refusal::{RefusalContext, render};
 use super::upload::{Pace, RequestBody};
 use super::worker::Worker;
-use super::{failure, fault, local, respond, upgrade};
+use super::{failure, fault, find, local, respond, upgrade};
 use crate::decide::rewrite::{self, RequestIds};
-use crate::decide::{self, Arrival, Case, Decision, Forward, Target};
+use crate::decide::{self, Arrival, Case, Decision, Forward};
 use crate::guard::Permit;
 use crate::http1::RequestHead;
 use crate::model::refusal::Extra;
-use crate::model::{Code, Match, Refusal, identity};
+use crate::model::{Code, Refusal, identity};
 use crate::resolve::Facts;
 use crate::shutdown::Phase;
 use crate::sign::Claims;
@@ -85,11 +85,11 @@ pub(super) async fn answer(
 }
 
 /// What the story of a request takes along.
-struct Stage<'a> {
-    worker: &'a Rc<Worker>,
-    connection: &'a Rc<Connection>,
+pub(super) struct Stage<'a> {
+    pub(super) worker: &'a Rc<Worker>,
+    pub(super) connection: &'a Rc<Connection>,
     ids: &'a RequestIds,
-    record: &'a mut Record,
+    pub(super) record: &'a mut Record,
 }
 
 /// How a request ends that was not refused.
@@ -105,12 +105,12 @@ pub(super) enum Served {
 /// The story of a request: host, tenant, decision, permit, outbound head, signature, answer.
 async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result<Served, Refusal> {
     let upgrade = head.extensions.remove::<OnUpgrade>();
-    let known = known(stage, &head);
+    let known = find::known(stage, &head);
     let arrival = arrive(stage, &head, known.as_deref())?;
     stage.record.host = Some(arrival.host.hostname.clone());
     let generation = stage.worker.shared.resolver.generation();
-    let facts = tenant(stage, &arrival, known.as_deref()).await;
-    let known = known.or_else(|| acquaint(stage, &head, &arrival, &facts));
+    let facts = find::tenant(stage, &arrival, known.as_deref()).await;
+    let known = known.or_else(|| find::acquaint(stage, &head, &arrival, &facts));
     let forward = match decision(stage, &head, &arrival, &facts)? {
         Decision::Answer(answer) => {
             let visit = &stage.connection.visit;
@@ -134,12 +134,6 @@ async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result
     send(stage, signed, body, upgrade, names).await
 }
 
-/// The host, if this thread has served it before.
-fn known(stage: &Stage<'_>, head: &Parts) -> Option<Rc<KnownHost>> {
-    let text = decide::only_authority(head, &stage.connection.visit)?;
-    stage.worker.hosts.get(text)
-}
-
 fn arrive(
     stage: &mut Stage<'_>,
     head: &Parts,
@@ -150,45 +144,6 @@ fn arrive(
     decide::arrive(head, &stage.connection.visit, known, policy).inspect_err(|_| {
         stage.record.host_sent = head.headers.get(http::header::HOST).cloned();
     })
-}
-
-/// Every name in the head, looked up; the only step that waits for anything but the upstream.
-async fn tenant(stage: &Stage<'_>, arrival: &Arrival, known: Option<&KnownHost>) -> Facts {
-    let resolver = &stage.worker.shared.resolver;
-    let Target::Tenant(keys) = &arrival.target else {
-        return Facts::default();
-    };
-    if let Some(known) = known {
-        let remembered = known.route.borrow();
-        if let Some(facts) = resolver.facts_at_hand(keys, remembered.as_ref(), stage.record.time) {
-            return facts;
-        }
-    }
-    let facts = resolver.facts(keys).await;
-    if let (Some(known), Some(host), Some(Match::Found(_))) = (known, &keys.host, &facts.host) {
-        *known.route.borrow_mut() = resolver.at_hand(host);
-    }
-    facts
-}
-
-/// Keeps at hand what was found for the first time.
-fn acquaint(
-    stage: &Stage<'_>,
-    head: &Parts,
-    arrival: &Arrival,
-    facts: &Facts,
-) -> Option<Rc<KnownHost>> {
-    let worker = stage.worker;
-    let Target::Tenant(keys) = &arrival.target else {
-        return None;
-    };
-    let (Some(host), Some(Match::Found(_))) = (&keys.host, &facts.host) else {
-        return None;
-    };
-    let text = decide::only_authority(head, &stage.connection.visit)?;
-    let known = worker.hosts.keep(text, arrival.host.clone())?;
-    *known.route.borrow_mut() = worker.shared.resolver.at_hand(host);
-    Some(known)
 }
 
 fn decision(
