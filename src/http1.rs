@@ -4,5 +4,7 @@
 mod body;
 mod head;
 
-pub use body::{BodyDecoder, BodyFault, Piece, chunk_head};
+pub use body::{
+    BodyDecoder, BodyFault, CHUNK_END, CHUNK_END_AND_LAST, LAST_CHUNK, Piece, chunk_head,
+};
 pub use head::{AnswerHead, HeadFault, RequestHead, answer_head};

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::rewrite;
 use super::{
     Answer, Arrival, Case, Decision, Forward, HostClass, Policy, Target, Visit, decide, forwarded,
+    verdict,
 };
 use crate::clock::Timestamp;
 use crate::config::HostPolicy;
@@ -281,6 +282,9 @@ fn forwarded(
     let mut head = rewrite::outbound(Vec::new(), inbound, forward, visit, &origin, policy, &ids);
     if let Some(host) = endpoint_host(&forward.upstream) {
         head.replace_host(host.as_bytes());
+    }
+    if let Some(length) = verdict::content_length(&inbound.headers) {
+        head.field("content-length", length.to_string().as_bytes());
     }
     let Limits {
         requests_per_second,

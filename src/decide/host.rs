@@ -4,7 +4,7 @@
 
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
-use http::uri::Scheme;
+use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Version};
 
 use super::Visit;
@@ -158,7 +158,9 @@ pub(super) fn check_target(head: &Parts) -> Result<Option<Asterisk>, Refusal> {
             "Only OPTIONS may be asked of the server as a whole.",
         ));
     }
-    if !path.starts_with('/') {
+    // A query alone is a path over HTTP/1.1 only, behind an authority (RFC 9113 section 8.3.1).
+    let target = head.uri.path_and_query().map_or(path, PathAndQuery::as_str);
+    if !path.starts_with('/') || (head.version == Version::HTTP_2 && !target.starts_with('/')) {
         return Err(Refusal::bad_request(
             "The path does not start with a slash.",
         ));

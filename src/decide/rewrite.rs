@@ -60,11 +60,13 @@ fn is_claim_of_origin(name: &str, trusted: bool) -> bool {
             ))
 }
 
-/// Fields that are written anew, whatever the visitor's say.
+/// Fields that are written anew, whatever the visitor's say. The length is the transport's to write: a head that lost it to a
+/// nomination by `Connection`, and a body behind it, would be two requests to the upstream.
 fn is_replaced(name: &str, continued: bool) -> bool {
     matches!(
         name,
         "host"
+            | "content-length"
             | "cookie"
             | "expect"
             | "x-request-id"

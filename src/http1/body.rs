@@ -168,9 +168,9 @@ impl BodyDecoder {
         self.0 = match (&self.0, left) {
             (State::Length(_), 0) => State::Over,
             (State::Length(_), left) => State::Length(left),
-            (_, 0) if buffer.starts_with(LAST_CHUNK) => {
+            (_, 0) if buffer.starts_with(CHUNK_END_AND_LAST) => {
                 // Mostly the end has come with the last bytes: seen now, it can leave with them too.
-                buffer.advance(LAST_CHUNK.len());
+                buffer.advance(CHUNK_END_AND_LAST.len());
                 State::Over
             }
             (_, 0) => State::ChunkEnd(extensions),
@@ -180,8 +180,12 @@ impl BodyDecoder {
     }
 }
 
-/// The end of a chunk, the last chunk, no trailers.
-const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+/// What closes a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
+/// The last chunk, without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// Both, one behind the other.
+pub const CHUNK_END_AND_LAST: &[u8] = b"\r\n0\r\n\r\n";
 
 /// The line before a chunk of `size` bytes.
 pub fn chunk_head(size: usize, line: &mut [u8; 18]) -> &[u8] {
@@ -224,7 +228,8 @@ fn take_size(buffer: &mut BytesMut, extensions: usize) -> Result<Option<(u64, us
         .fold(0, |size, digit| size << 4 | u64::from(hex(*digit)));
     let extension = &line[digits..];
     let extensions = extensions + extension.len();
-    match extension.trim_ascii_start().first() {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    match extension.iter().find(|byte| !blank(byte)) {
         None | Some(b';') if extensions <= MAX_EXTENSIONS => {}
         None | Some(b';') => return Err(BodyFault::Extensions),
         Some(_) => return Err(BodyFault::Size),

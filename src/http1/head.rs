@@ -153,6 +153,10 @@ impl RequestHead {
         bytes.clear();
         bytes.extend_from_slice(method.as_str().as_bytes());
         bytes.push(b' ');
+        if !target.starts_with('/') {
+            // `http://host?query` in absolute form (RFC 9112 section 3.2.1: an empty path is sent as a slash).
+            bytes.push(b'/');
+        }
         bytes.extend_from_slice(target.as_bytes());
         bytes.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         let start = bytes.len();
@@ -306,6 +310,8 @@ mod tests {
             assert_eq!(sent(&head), expected);
         }
         assert_eq!(head.target(), "/x?y");
+        let bare = RequestHead::begin(Vec::new(), &Method::GET, "?x", |_| {});
+        assert_eq!(bare.target(), "/?x");
         let fields: Vec<_> = head.fields().collect();
         assert_eq!(
             fields,

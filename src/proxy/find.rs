@@ -32,9 +32,19 @@ pub(super) async fn tenant(
             return facts;
         }
     }
-    let facts = resolver.facts(keys).await;
-    if let (Some(known), Some(host), Some(Match::Found(_))) = (known, &keys.host, &facts.host) {
-        *known.route.borrow_mut() = resolver.at_hand(host);
+    let mut facts = resolver.facts(keys).await;
+    match (known, &keys.host, &mut facts.host) {
+        (Some(known), Some(host), Some(Match::Found(_))) => {
+            *known.route.borrow_mut() = resolver.at_hand(host);
+        }
+        // The store is away, and the shared memory has let go of a route that is in use here.
+        (Some(known), _, Some(found @ Match::Unavailable)) => {
+            let remembered = known.route.borrow();
+            if let Some(route) = remembered.as_ref().and_then(|route| resolver.stale(route)) {
+                *found = route;
+            }
+        }
+        _ => {}
     }
     facts
 }
@@ -53,8 +63,11 @@ pub(super) fn acquaint(
     let (Some(host), Some(Match::Found(_))) = (&keys.host, &facts.host) else {
         return None;
     };
-    let text = decide::only_authority(head, &stage.connection.visit)?;
-    let known = worker.hosts.keep(text, arrival.host.clone())?;
-    *known.route.borrow_mut() = worker.shared.resolver.at_hand(host);
+    let visit = &stage.connection.visit;
+    let text = decide::only_authority(head, visit)?;
+    let route = worker.shared.resolver.at_hand(host)?;
+    let host = arrival.host.clone();
+    let known = worker.hosts.keep(text, visit.local.port(), host)?;
+    *known.route.borrow_mut() = Some(route);
     Some(known)
 }

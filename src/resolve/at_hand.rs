@@ -3,6 +3,7 @@
 
 use super::cache::Kept;
 use super::key::KeyRef;
+use super::lookup::Held;
 use super::{Facts, HostKey, Keys, Resolver};
 use crate::clock::Timestamp;
 use crate::model::{Match, Source};
@@ -49,6 +50,15 @@ impl Resolver {
             host: Some(found),
             ..Facts::default()
         })
+    }
+
+    /// The route as it is served while the store is away, if it may be and no applied change speaks against it.
+    pub fn stale(&self, Remembered(kept): &Remembered) -> Option<Match> {
+        let held = self
+            .applied
+            .holds(&kept.stamp)
+            .then(|| Held::Route(kept.clone()))?;
+        self.conclude(held, self.contact.is_up())
     }
 
     /// What is to be kept at hand of a host that was just found. Nothing of one that a wildcard covers: an exact name may come into being

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::{self, RandomState};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -19,7 +20,7 @@ pub(super) struct Reuse {
     young: Entries,
     old: Entries,
     /// A generation on its way out: given back a few entries at a time, because freeing all at once would hold up a request.
-    leaving: hash_map::IntoIter<u64, Entry>,
+    leaving: hash_map::IntoIter<u64, Rc<Entry>>,
     turned_at: Timestamp,
     lifetime: Duration,
     capacity: usize,
@@ -29,7 +30,7 @@ pub(super) struct Reuse {
 #[derive(Default)]
 pub struct Slot {
     generation: u64,
-    entry: Option<Entry>,
+    entry: Option<Rc<Entry>>,
 }
 
 impl Slot {
@@ -44,20 +45,21 @@ impl Slot {
             .entry
             .as_ref()
             .filter(|_| self.generation == generation)?;
-        entry.answers(claims, now).then_some(&entry.assertion.value)
+        entry.answers(claims, now).then(|| entry.value())
     }
 
-    /// Keeps `assertion`, which says `claims` and was made under `generation`.
-    pub(super) fn keep(&mut self, generation: u64, claims: &Claims<'_>, assertion: Assertion) {
+    /// Keeps what was made under `generation`.
+    pub(super) fn keep(&mut self, generation: u64, entry: Rc<Entry>) {
         self.generation = generation;
-        self.entry = Some(Entry::new(claims, assertion));
+        self.entry = Some(entry);
     }
 }
 
 /// Keyed by hash, so that a look-up needs no owned key. Entries with equal hashes displace each other.
-type Entries = HashMap<u64, Entry, BuildHasherDefault<AlreadyHashed>>;
+type Entries = HashMap<u64, Rc<Entry>, BuildHasherDefault<AlreadyHashed>>;
 
-struct Entry {
+/// An assertion and what it says.
+pub(super) struct Entry {
     tenant: Option<(TenantId, u64)>,
     sources: Sources,
     upstream: Box<str>,
@@ -99,14 +101,16 @@ impl Reuse {
         place: Place,
         claims: &Claims<'_>,
         now: Timestamp,
-    ) -> Option<HeaderValue> {
+    ) -> Option<Rc<Entry>> {
         if let Some(entry) = self.young.get(&place.0) {
-            return entry.answer(claims, now);
+            return entry.answers(claims, now).then(|| Rc::clone(entry));
         }
         let entry = self.old.remove(&place.0)?;
-        let value = entry.answer(claims, now)?;
-        self.young.insert(place.0, entry);
-        Some(value)
+        if !entry.answers(claims, now) {
+            return None;
+        }
+        self.insert(place, Rc::clone(&entry), now);
+        Some(entry)
     }
 
     /// Keeps `assertion`, which says `claims`.
@@ -116,7 +120,13 @@ impl Reuse {
         claims: &Claims<'_>,
         assertion: Assertion,
         now: Timestamp,
-    ) {
+    ) -> Rc<Entry> {
+        let entry = Rc::new(Entry::new(claims, assertion));
+        self.insert(place, Rc::clone(&entry), now);
+        entry
+    }
+
+    fn insert(&mut self, place: Place, entry: Rc<Entry>, now: Timestamp) {
         self.leaving.by_ref().take(4).for_each(drop);
         let grown_old = now < self.turned_at || now.since(self.turned_at) >= self.lifetime;
         if grown_old || self.young.len() >= self.capacity {
@@ -124,7 +134,7 @@ impl Reuse {
             let young = std::mem::take(&mut self.young);
             self.leaving = std::mem::replace(&mut self.old, young).into_iter();
         }
-        self.young.insert(place.0, Entry::new(claims, assertion));
+        self.young.insert(place.0, entry);
     }
 
     /// Forgets everything.
@@ -146,9 +156,9 @@ impl Entry {
         }
     }
 
-    fn answer(&self, claims: &Claims<'_>, now: Timestamp) -> Option<HeaderValue> {
-        self.answers(claims, now)
-            .then(|| self.assertion.value.clone())
+    /// What is sent.
+    pub(super) fn value(&self) -> &HeaderValue {
+        &self.assertion.value
     }
 
     fn answers(&self, claims: &Claims<'_>, now: Timestamp) -> bool {

@@ -88,6 +88,9 @@ pub(super) fn admit<B>(
         source,
     };
     check(&head, asked).map_err(|reason| invalid(reason, None))?;
+    if head.status == StatusCode::SWITCHING_PROTOCOLS && !upload.is_done() {
+        return Err(invalid("it switches before it has read the request", None));
+    }
     let odd = strip_bodyless(&mut head);
     let decoder = decoder(&head, asked);
     // A server of 1.0 may mean by anything that it goes on; a body to the end of the connection leaves none.
@@ -199,9 +202,13 @@ fn was_offered(headers: &HeaderMap, asked: &Asked) -> bool {
         .any(|one| one.trim().eq_ignore_ascii_case(taken))
 }
 
-/// A 204 has no body, whatever its head says (RFC 9110 section 8.6 forbids both fields); true if the head said something, because
+/// A 204 has no body, whatever its head says (RFC 9110 section 8.6 forbids both fields), nor has a 304, whose length is that of
+/// another answer; true if the head said something else, because
 /// then body bytes may follow that would be taken for the next answer.
 fn strip_bodyless(head: &mut AnswerHead) -> bool {
+    if head.status == StatusCode::NOT_MODIFIED {
+        return head.headers.remove(TRANSFER_ENCODING).is_some();
+    }
     if head.status != StatusCode::NO_CONTENT {
         return false;
     }
@@ -262,7 +269,9 @@ impl<B> AnswerBody<B> {
                 Piece::Wanting => {}
                 piece => return Poll::Ready(Ok(piece)),
             }
-            connection.read.reserve(self.room);
+            if connection.read.capacity() - connection.read.len() < LEAST_READ {
+                connection.read.reserve(self.room);
+            }
             let Poll::Ready(count) = connection.stream.poll_fill(cx, &mut connection.read) else {
                 ready!(self.poll_idle(cx));
                 return Poll::Ready(Err(BodyError::Idle(self.idle)));
@@ -271,6 +280,8 @@ impl<B> AnswerBody<B> {
             match count.map_err(BodyError::Broken)? {
                 0 => self.decoder.closed().map_err(BodyError::Incomplete)?,
                 count if count >= self.room => self.room = (self.room * 2).min(MOST_READ),
+                // Small pieces, each of which may be held for long by who takes them, must not hold much more than themselves.
+                count if count < self.room / 4 => self.room = (self.room / 2).max(LEAST_READ),
                 _ => {}
             }
         }

@@ -78,8 +78,8 @@ impl Pool {
         let mut retried = false;
         loop {
             upload.begin(line.seat.address().site.host.as_ref());
-            // The first try begins with the request; no need to ask the time again.
-            let sent = if retried { Instant::now() } else { begun };
+            // A connection that waited is sent on at once: no need to ask the time again.
+            let sent = if line.reused { begun } else { Instant::now() };
             let mut wait = Wait::new(sent);
             let answer =
                 std::future::poll_fn(|cx| wait.poll_head(&mut line, &mut upload, timeouts, cx));

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -293,7 +294,11 @@ impl Drop for Seat {
 impl InUse {
     /// The exchange is over: the connection waits for the next one if it can carry one. It cannot if either side said `close`, or
     /// bytes came that belong to no answer.
-    pub(super) fn give_back(self) {
+    pub(super) fn give_back(mut self) {
+        // Idle connections hold no memory for what may come.
+        if self.connection.read.is_empty() {
+            self.connection.read = BytesMut::new();
+        }
         let lane = &self.seat.0;
         if !self.reusable || !self.connection.read.is_empty() || lane.gone.get() {
             return;

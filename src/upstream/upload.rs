@@ -18,11 +18,11 @@ use crate::http1::{self, RequestHead};
 /// A request as the upstream gets it.
 #[derive(Debug)]
 pub struct Request<B> {
-    /// Final but for the framing and the empty line: hop-by-hop fields gone, the visitor's `Host`.
+    /// Final but for the framing, of which nothing is in it, and the empty line: hop-by-hop fields gone, the visitor's `Host`.
     pub head: RequestHead,
     /// As in the head.
     pub method: Method,
-    /// The `Content-Length` in the head.
+    /// The length that the visitor announced.
     pub length: Option<u64>,
     /// The protocols that are offered, where the head asks for an upgrade.
     pub upgrade: Option<HeaderValue>,
@@ -208,24 +208,20 @@ where
             upgrade,
             body,
         } = request;
-        let has_body = !body.is_end_stream();
-        let length = length.or_else(|| {
-            body.size_hint()
-                .exact()
-                .filter(|_| has_body)
-                .inspect(|length| {
-                    head.field(
-                        "content-length",
-                        itoa::Buffer::new().format(*length).as_bytes(),
-                    );
-                })
-        });
-        if !has_body && length.is_none() && expects_length(&method) {
+        // A body that was announced and does not come is not the same as none.
+        let has_body = !body.is_end_stream() || length.is_some_and(|length| length > 0);
+        let length = length.or_else(|| body.size_hint().exact().filter(|_| has_body));
+        match length {
+            Some(length) => {
+                head.field(
+                    "content-length",
+                    itoa::Buffer::new().format(length).as_bytes(),
+                );
+            }
+            None if has_body => head.field("transfer-encoding", b"chunked"),
             // Some servers answer 411 to a method that usually has a body (RFC 9110 section 8.6 asks for it).
-            head.field("content-length", b"0");
-        }
-        if has_body && length.is_none() {
-            head.field("transfer-encoding", b"chunked");
+            None if expects_length(&method) => head.field("content-length", b"0"),
+            None => {}
         }
         head.end();
         let framing = length.map_or(Framing::Chunked, Framing::Length);
@@ -315,9 +311,13 @@ where
             (Framing::Chunked, Some(data)) => {
                 self.line = ChunkLine::of(data.len());
                 self.data = data;
-                self.tail = if ended { LAST_CHUNK } else { CHUNK_END };
+                self.tail = if ended {
+                    http1::CHUNK_END_AND_LAST
+                } else {
+                    http1::CHUNK_END
+                };
             }
-            (Framing::Chunked, None) => self.tail = &LAST_CHUNK[CHUNK_END.len()..],
+            (Framing::Chunked, None) => self.tail = http1::LAST_CHUNK,
         }
         if ended {
             self.body = None;
@@ -333,7 +333,11 @@ where
         while !self.broken && self.pending().iter().any(|part| !part.is_empty()) {
             let slices = self.pending().map(IoSlice::new);
             match ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices)) {
-                Ok(0) | Err(_) => self.broken = true,
+                Ok(0) | Err(_) => {
+                    self.broken = true;
+                    // Of what was given to TLS part may have left before the rest could not.
+                    self.begun |= stream.is_tls();
+                }
                 Ok(count) => {
                     self.begun = true;
                     self.sent(count);
@@ -350,6 +354,3 @@ where
         Poll::Ready(())
     }
 }
-
-const CHUNK_END: &[u8] = b"\r\n";
-const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";

@@ -29,20 +29,38 @@ impl Stream {
         }
     }
 
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether the other side has neither ended the connection nor sent anything. Costs no system call where nothing has happened.
     pub(super) fn is_quiet(&mut self) -> bool {
+        // Outside of the task's budget, which would make anything look quiet once it is spent.
         let mut cx = Context::from_waker(Waker::noop());
+        let quiet =
+            tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.poll_quiet(cx))));
+        matches!(pin!(quiet).poll(&mut cx), Poll::Ready(true))
+    }
+
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         let tcp = match self {
             Self::Plain(tcp) => &*tcp,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Tls(tls) => {
+                let (tcp, session) = tls.get_ref();
+                if !session.wants_read() {
+                    // Something was decrypted that nobody has read, or the other side has said goodbye.
+                    return false;
+                }
+                tcp
+            }
         };
-        if tcp.poll_read_ready(&mut cx).is_pending() {
+        if tcp.poll_read_ready(cx).is_pending() {
             return true;
         }
         // Only a read tells: what is ready may be an old event, or a TLS record that is none of ours, like a ticket.
         let mut byte = [0];
         Pin::new(self)
-            .poll_read(&mut cx, &mut ReadBuf::new(&mut byte))
+            .poll_read(cx, &mut ReadBuf::new(&mut byte))
             .is_pending()
     }
 }
