@@ -55,7 +55,7 @@ pub fn path(bytes: &[u8]) {
     let Ok(uri) = Uri::try_from(bytes) else {
         return;
     };
-    let Ok(arrival) = decide::arrive(&head(uri.clone(), &[]), &visit(false), &POLICY) else {
+    let Ok(arrival) = decide::arrive(&head(uri.clone(), &[]), &visit(false), None, &POLICY) else {
         return;
     };
     let Target::Tenant(keys) = &arrival.target else {

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::Method;
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -34,10 +35,10 @@ mod verdict;
 pub use arrive::{Arrival, Target, arrive};
 pub use cookies::{FailedCookie, has_cookie};
 pub use cors::{allowed_origin, is_preflight};
-pub use forwarded::{Origin, origin, scheme_is_https as is_https};
+pub use forwarded::{Origin, origin, scheme_is_https as is_https, write_address};
 pub use head::{announces_body, wants_trailers};
-pub use host::{HostClass, RequestHost};
-pub use verdict::{FORGET_PATH, KEYS_PATH, check_state, decide};
+pub use host::{HostClass, RequestHost, only_authority};
+pub use verdict::{FORGET_PATH, KEYS_PATH, check_state, content_length, decide};
 
 /// What the configuration and the parts built from it say; the same for every request.
 pub struct Policy {
@@ -57,6 +58,8 @@ pub struct Policy {
     pub publish_keys: bool,
     /// The name in `Via` and `Proxy-Status`.
     pub node: Box<str>,
+    /// `Via` of an answer, which came here over HTTP/1.1.
+    pub via: HeaderValue,
     /// The application servers.
     pub upstreams: Arc<Upstreams>,
     /// The certificates.
@@ -145,6 +148,8 @@ impl Policy {
             trusted_proxies: edge.trusted_proxies.clone(),
             publish_keys: config.signing.publish_on_edge,
             node: edge.node.as_str().into(),
+            via: HeaderValue::try_from(format!("1.1 {}", edge.node))
+                .unwrap_or(HeaderValue::from_static("1.1 vestibule")),
             upstreams,
             inventory,
         }

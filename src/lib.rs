@@ -5,6 +5,7 @@ pub mod model;
 // 1 ground
 pub mod clock;
 pub mod config;
+pub mod http1;
 pub mod metrics;
 pub mod runtime;
 pub mod seal;

@@ -14,8 +14,10 @@ mod body;
 mod connection;
 mod failure;
 mod fault;
+mod find;
 mod ids;
 pub mod io;
+mod known_hosts;
 mod listener;
 mod live;
 mod local;
@@ -34,6 +36,7 @@ pub use worker::Shared;
 use crate::shutdown::Phase;
 use crate::upstream::Pool;
 use ids::IdSource;
+use known_hosts::KnownHosts;
 use live::Live;
 use open::Connections;
 use worker::{Counters, Worker};
@@ -45,6 +48,7 @@ pub async fn run(shared: Arc<Shared>, sockets: Vec<(Kind, StdListener)>, seed: [
         signer: shared.signer.thread(),
         pool: Pool::new(&shared.policy.upstreams),
         ids: IdSource::new(StdRng::from_seed(seed)),
+        hosts: KnownHosts::default(),
         live: Rc::new(Live::default()),
         counters: Counters::default(),
         connections: Rc::new(Connections::default()),

@@ -15,6 +15,7 @@ use crate::model::{Hostname, LookupKey, Match, Slug};
 use crate::store::{Changed, Changes, Cursor, SharedRouteSource};
 
 mod applied;
+mod at_hand;
 mod cache;
 mod contact;
 mod facts;
@@ -27,6 +28,7 @@ mod status;
 mod token;
 
 use applied::Applied;
+pub use at_hand::Remembered;
 use cache::Cache;
 use contact::Contact;
 use fills::Flights;

@@ -1,8 +1,12 @@
-//! The threads: one control-plane runtime, and one single-threaded runtime for each data-plane thread.
+//! Threads and timers: one control-plane runtime, and one single-threaded runtime for each data-plane thread.
 
 use std::future::Future;
 use std::io;
 use std::thread::JoinHandle;
+
+mod alarm;
+
+pub use alarm::Alarm;
 
 /// The control plane: store, DNS, background tasks, admin. Two threads are enough for work that waits.
 pub fn control_plane() -> io::Result<tokio::runtime::Runtime> {

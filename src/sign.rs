@@ -10,6 +10,7 @@ mod reuse;
 mod ring;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use crate::model::SigningKeyRecord;
 use crate::seal::{SealError, Sealer};
 
 pub use assertion::Claims;
-use reuse::Reuse;
+pub use reuse::Slot;
+use reuse::{Entry, Reuse};
 use ring::Ring;
 
 /// How long a verifier may keep the public keys.
@@ -147,28 +149,58 @@ struct ThreadState {
 }
 
 impl ThreadSigner {
+    /// As [`ThreadSigner::assertion`], where the last one for such a request is at hand in `slot`; `send` is given it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn assertion_in(
+        &self,
+        slot: &mut Slot,
+        claims: &Claims<'_>,
+        now: Timestamp,
+        send: impl FnOnce(&HeaderValue),
+    ) -> Result<(), SignError> {
+        let mut state = self.state.borrow_mut();
+        let generation = state.ring.load().generation();
+        if let Some(value) = slot.get(generation, claims, now) {
+            send(value);
+            return Ok(());
+        }
+        let entry = self.reused(&mut state, claims, now)?;
+        send(entry.value());
+        slot.keep(generation, entry);
+        Ok(())
+    }
+
     /// The assertion that says `claims`, ready for `X-Tenant-Assertion`: at least 30 s of its life are left at `now`, it was
     /// not issued later than `now`, and its key is in the ring.
     pub fn assertion(&self, claims: &Claims<'_>, now: Timestamp) -> Result<HeaderValue, SignError> {
-        let mut state = self.state.borrow_mut();
+        let entry = self.reused(&mut self.state.borrow_mut(), claims, now)?;
+        Ok(entry.value().clone())
+    }
+
+    fn reused(
+        &self,
+        state: &mut ThreadState,
+        claims: &Claims<'_>,
+        now: Timestamp,
+    ) -> Result<Rc<Entry>, SignError> {
         let ThreadState {
             ring,
             generation,
             reuse,
-        } = &mut *state;
+        } = state;
         let ring = ring.load();
         if *generation != ring.generation() {
             *generation = ring.generation();
             reuse.clear();
         }
         let place = reuse.place(claims);
-        if let Some(value) = reuse.get(place, claims, now) {
-            return Ok(value);
+        if let Some(entry) = reuse.get(place, claims, now) {
+            return Ok(entry);
         }
         let made = ring.sign(&self.signer.issuer, self.signer.lifetime, claims, now)?;
-        let value = made.value.clone();
-        reuse.keep(place, claims, made, now);
-        Ok(value)
+        Ok(reuse.keep(place, claims, made, now))
     }
 }
 

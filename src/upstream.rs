@@ -25,17 +25,18 @@ mod choose;
 mod connect;
 mod error;
 mod exchange;
-mod interim;
 mod names;
-mod outgoing;
 mod pool;
 mod series;
 mod tls_client;
+mod upload;
 mod wire;
 
 pub use answer::{Answer, AnswerBody, BodyError};
-pub use error::SendError;
+pub use error::{AnswerFault, SendError};
 pub use pool::Pool;
+pub use upload::Request;
+pub use wire::Tunnel;
 
 use address::{Address, Site};
 use series::Series;

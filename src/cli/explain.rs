@@ -155,7 +155,7 @@ impl Explainer {
             Err(turned_away) => return Ok(*turned_away),
         };
         let (head, visit) = (coming.head, &visit);
-        let arrival = decide::arrive(&head, visit, &self.policy);
+        let arrival = decide::arrive(&head, visit, None, &self.policy);
         let facts = match &arrival {
             Ok(arrival) => match decide::keys(arrival) {
                 Some(keys) => self.resolver.facts(keys).await,

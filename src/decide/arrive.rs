@@ -34,14 +34,24 @@ pub enum Target {
 
 /// Reads the head: sizes, form, the one host, the sources that apply.
 ///
+/// `known` is the host, where it was read before from what [`host::only_authority`] gives for this head.
+///
 /// # Errors
 /// 400, 404, 405, 414, 421 or 431 where the head alone decides it.
-pub fn arrive(head: &Parts, visit: &Visit, policy: &Policy) -> Result<Arrival, Refusal> {
+pub fn arrive(
+    head: &Parts,
+    visit: &Visit,
+    known: Option<&RequestHost>,
+    policy: &Policy,
+) -> Result<Arrival, Refusal> {
     head::check(head, policy.header_bytes)?;
     let asterisk = host::check_target(head)?;
-    let authority = host::agreed_authority(head, visit)?;
+    let host = match known {
+        Some(known) => known.clone(),
+        None => read_host(head, visit, policy)?,
+    };
     if let Some(names) = &visit.names
-        && !names.covers(&authority.hostname)
+        && !names.covers(&host.hostname)
     {
         // RFC 9110 section 15.5.20: a browser opens a new connection when it is told so.
         return Err(Refusal::new(
@@ -49,12 +59,6 @@ pub fn arrive(head: &Parts, visit: &Visit, policy: &Policy) -> Result<Arrival, R
             "Open a new connection for this address.",
         ));
     }
-    let class = host::classify(&authority.hostname, &policy.routing);
-    let host = RequestHost {
-        hostname: authority.hostname,
-        port: authority.port,
-        class,
-    };
     if asterisk.is_some() {
         return Ok(Arrival {
             host,
@@ -67,6 +71,16 @@ pub fn arrive(head: &Parts, visit: &Visit, policy: &Policy) -> Result<Arrival, R
         host,
         target: Target::Tenant(keys),
         prefix_len,
+    })
+}
+
+fn read_host(head: &Parts, visit: &Visit, policy: &Policy) -> Result<RequestHost, Refusal> {
+    let authority = host::agreed_authority(head, visit)?;
+    let class = host::classify(&authority.hostname, &policy.routing);
+    Ok(RequestHost {
+        hostname: authority.hostname,
+        port: authority.port,
+        class,
     })
 }
 

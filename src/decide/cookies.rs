@@ -8,6 +8,7 @@ use http::HeaderValue;
 use http::header::{COOKIE, HeaderMap};
 
 use super::Policy;
+use crate::http1::RequestHead;
 
 /// A cookie that holds a token of ours which failed: it is not sent on. Another of its name is, if that one holds.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,28 +50,18 @@ pub fn has_cookie(field: &HeaderValue, name: &str) -> bool {
     pairs(field).any(|(cookie, _)| cookie == name.as_bytes())
 }
 
-/// Makes several `Cookie` fields one (RFC 9113 section 8.2.3), without those in `failed`.
-pub(super) fn join(headers: &mut HeaderMap, failed: &[FailedCookie]) {
-    let count = headers.get_all(COOKIE).iter().count();
-    if count == 0 || (count == 1 && failed.is_empty()) {
-        return;
+/// Writes all `Cookie` fields as one (RFC 9113 section 8.2.3), without those in `failed`.
+pub(super) fn write(head: &mut RequestHead, headers: &HeaderMap, failed: &[FailedCookie]) {
+    let mut fields = headers.get_all(COOKIE).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => return,
+        (Some(only), None) if failed.is_empty() => return head.field("cookie", only.as_bytes()),
+        _ => {}
     }
-    let mut joined: Vec<u8> = Vec::new();
-    for crumb in headers.get_all(COOKIE).iter().flat_map(crumbs) {
-        if has_failed(crumb, failed) {
-            continue;
-        }
-        if !joined.is_empty() {
-            joined.extend_from_slice(b"; ");
-        }
-        joined.extend_from_slice(crumb);
-    }
-    headers.remove(COOKIE);
-    if let Some(value) = HeaderValue::from_bytes(&joined)
-        .ok()
-        .filter(|value| !value.is_empty())
-    {
-        headers.insert(COOKIE, value);
+    let crumbs = headers.get_all(COOKIE).iter().flat_map(crumbs);
+    let kept: Vec<&[u8]> = crumbs.filter(|crumb| !has_failed(crumb, failed)).collect();
+    if !kept.is_empty() {
+        head.field("cookie", &kept.join(&b"; "[..]));
     }
 }
 

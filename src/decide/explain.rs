@@ -2,16 +2,18 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use http::request::Parts;
 use serde::Serialize;
 
-use super::rewrite::{self, RequestIds};
+use super::rewrite;
 use super::{
     Answer, Arrival, Case, Decision, Forward, HostClass, Policy, Target, Visit, decide, forwarded,
+    verdict,
 };
 use crate::clock::Timestamp;
 use crate::config::HostPolicy;
+use crate::http1::RequestHead;
 use crate::model::{Limits, Match, Refusal, Source, identity};
 use crate::resolve::{Facts, Keys, TokenFact};
 use crate::upstream::Upstream;
@@ -150,7 +152,7 @@ pub fn explain(
         Ok(Decision::Answer(answer)) => answered(&answer),
         Ok(Decision::Forward(forward)) => {
             let claims = claims(&forward);
-            Outcome::Forward(Box::new(forwarded(head, &forward, visit, policy, claims)))
+            Outcome::Forward(Box::new(forwarded(&head, &forward, visit, policy, claims)))
         }
     };
     let host = Some(arrival.host.hostname.to_string());
@@ -262,23 +264,27 @@ fn token_in_words(fact: &TokenFact) -> String {
 }
 
 fn forwarded(
-    mut head: Parts,
+    inbound: &Parts,
     forward: &Forward,
     visit: &Visit,
     policy: &Policy,
     claims: Option<serde_json::Value>,
 ) -> Forwarded {
     let unknown = HeaderValue::from_static("(drawn for each request)");
-    let trace_parent = rewrite::continue_trace(&mut head.headers, "(trace)", "(span)");
-    let kept = rewrite::kept_request_id(&head.headers, visit.trusted);
-    let ids = RequestIds {
-        request: kept.unwrap_or(unknown),
-        trace_parent,
-    };
-    let origin = forwarded::origin(&head, visit, policy);
-    let mut head = rewrite::outbound(head, forward, visit, &origin, policy, &ids);
+    let ids = rewrite::ids(
+        &inbound.headers,
+        visit.trusted,
+        unknown,
+        "(trace)",
+        "(span)",
+    );
+    let origin = forwarded::origin(inbound, visit, policy);
+    let mut head = rewrite::outbound(Vec::new(), inbound, forward, visit, &origin, policy, &ids);
     if let Some(host) = endpoint_host(&forward.upstream) {
-        head.headers.insert(HOST, host);
+        head.replace_host(host.as_bytes());
+    }
+    if let Some(length) = verdict::content_length(&inbound.headers) {
+        head.field("content-length", length.to_string().as_bytes());
     }
     let Limits {
         requests_per_second,
@@ -298,8 +304,8 @@ fn forwarded(
             body,
         },
         upstream: forward.upstream.name.to_string(),
-        target: head.uri.to_string(),
-        headers: shown(&head.headers),
+        target: head.target().to_owned(),
+        headers: shown(&head),
         claims,
     }
 }
@@ -314,15 +320,18 @@ fn endpoint_host(upstream: &Upstream) -> Option<HeaderValue> {
 }
 
 /// Fields as they may be printed: what authenticates the visitor is masked.
-fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
-    let value = |name: &http::HeaderName, value: &HeaderValue| {
-        if [AUTHORIZATION, COOKIE].contains(name) || *name == identity::TENANT_ASSERTION {
-            return "(masked)".to_owned();
-        }
-        String::from_utf8_lossy(value.as_bytes()).into_owned()
+fn shown(head: &RequestHead) -> Vec<(String, String)> {
+    let secret = |name: &str| {
+        let names = [&AUTHORIZATION, &COOKIE, &identity::TENANT_ASSERTION];
+        names.iter().any(|secret| secret.as_str() == name)
     };
-    headers
-        .iter()
-        .map(|(name, content)| (name.to_string(), value(name, content)))
+    head.fields()
+        .map(|(name, value)| {
+            let value = match secret(name) {
+                true => "(masked)".to_owned(),
+                false => String::from_utf8_lossy(value).into_owned(),
+            };
+            (name.to_owned(), value)
+        })
         .collect()
 }

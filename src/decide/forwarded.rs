@@ -1,12 +1,12 @@
 //! Where a request really comes from, told by the connection and, only from trusted proxies, by `Forwarded` and `X-Forwarded-*`.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap};
 use http::request::Parts;
 
-use super::{Policy, Visit, head};
+use super::{Forward, Policy, Visit, head, rewrite};
 
 /// What the upstream is told of the way a request came.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -153,39 +153,60 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 /// The value of `X-Forwarded-For` that goes on: what is believed, and the connection's own address.
-pub(super) fn x_forwarded_for(origin: &Origin, visit: &Visit) -> String {
-    let mut list = String::with_capacity(16 * (origin.chain.len() + 1));
+pub(super) fn write_x_forwarded_for(out: &mut Vec<u8>, origin: &Origin, visit: &Visit) {
     for address in &origin.chain {
-        let _ = write!(list, "{address}, ");
+        write_address(out, *address);
+        out.extend_from_slice(b", ");
     }
-    let _ = write!(list, "{}", visit.remote.ip().to_canonical());
-    list
+    write_address(out, visit.remote.ip().to_canonical());
 }
 
 /// The value of `Forwarded` that goes on (RFC 7239 section 4): one element for every believed address, the last one ours.
-pub(super) fn forwarded(origin: &Origin, visit: &Visit, host: &str) -> String {
-    let mut list = String::with_capacity(96);
+pub(super) fn write_forwarded(
+    out: &mut Vec<u8>,
+    origin: &Origin,
+    visit: &Visit,
+    forward: &Forward,
+) {
     for address in &origin.chain {
-        let _ = write!(list, "for={}, ", node(*address));
+        write_node(out, *address);
+        out.extend_from_slice(b", ");
     }
-    let quoted_host = if host.contains(':') {
-        format!("\"{host}\"")
-    } else {
-        host.to_owned()
-    };
-    let _ = write!(
-        list,
-        "for={};host={quoted_host};proto={}",
-        node(visit.remote.ip().to_canonical()),
-        origin.scheme
-    );
-    list
+    write_node(out, visit.remote.ip().to_canonical());
+    out.extend_from_slice(b";host=");
+    // A colon may stand in a quoted string only.
+    let quote: &[u8] = if forward.port.is_some() { b"\"" } else { b"" };
+    out.extend_from_slice(quote);
+    rewrite::write_visitor_host(out, forward);
+    out.extend_from_slice(quote);
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(origin.scheme.as_bytes());
 }
 
-fn node(address: IpAddr) -> String {
+fn write_node(out: &mut Vec<u8>, address: IpAddr) {
+    out.extend_from_slice(b"for=");
+    if address.is_ipv4() {
+        write_address(out, address);
+    } else {
+        out.extend_from_slice(b"\"[");
+        write_address(out, address);
+        out.extend_from_slice(b"]\"");
+    }
+}
+
+/// An address as text. Written for every request, so the common kind goes without formatting.
+pub fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
+        IpAddr::V4(address) => {
+            for (place, number) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            }
+        }
+        // Writing to memory does not fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
     }
 }
 
@@ -195,7 +216,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decide::tests::policy;
+    use crate::decide::tests::{forward_for_tests, policy};
 
     fn seen(trusted: bool, fields: &[(&str, &str)]) -> Origin {
         let mut request = Request::builder();
@@ -261,23 +282,34 @@ mod tests {
         assert_eq!(origin.visitor.to_string(), "1.1.1.1");
     }
 
+    fn told(origin: &Origin, port: Option<u16>) -> (String, String) {
+        let visit = Visit::plain_for_tests();
+        let forward = forward_for_tests(port);
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        write_x_forwarded_for(&mut old, origin, &visit);
+        write_forwarded(&mut new, origin, &visit, &forward);
+        (
+            String::from_utf8(old).unwrap(),
+            String::from_utf8(new).unwrap(),
+        )
+    }
+
     #[test]
     fn what_goes_on_is_well_formed() {
         let origin = seen(true, &[("x-forwarded-for", "2001:db8::1")]);
-        let visit = Visit::plain_for_tests();
+        let (old, new) = told(&origin, Some(8080));
         assert_eq!(
-            forwarded(&origin, &visit, "a.test:8080"),
+            new,
             "for=\"[2001:db8::1]\", for=127.0.0.1;host=\"a.test:8080\";proto=http"
         );
-        assert_eq!(x_forwarded_for(&origin, &visit), "2001:db8::1, 127.0.0.1");
+        assert_eq!(old, "2001:db8::1, 127.0.0.1");
     }
 
     proptest! {
         #[test]
         fn no_field_content_panics_or_escapes_the_trusted_chain(text in "[ -~]{0,60}") {
             let origin = seen(true, &[("forwarded", &text)]);
-            let visit = Visit::plain_for_tests();
-            let list = forwarded(&origin, &visit, "a.test");
+            let (_, list) = told(&origin, None);
             prop_assert!(list.ends_with("for=127.0.0.1;host=a.test;proto=http") || list.ends_with("proto=https"));
         }
     }

@@ -4,7 +4,7 @@
 
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
-use http::uri::Scheme;
+use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Version};
 
 use super::Visit;
@@ -35,17 +35,35 @@ pub enum HostClass {
     Custom,
 }
 
+/// The text that says the host, where just one place of the head does and nothing else has to agree with it: whoever has met the same
+/// text before knows what it says.
+pub fn only_authority<'a>(head: &'a Parts, visit: &Visit) -> Option<&'a [u8]> {
+    let mut fields = head.headers.get_all(HOST).iter();
+    match (head.uri.authority(), fields.next(), fields.next()) {
+        (None, Some(field), None) if head.uri.scheme().is_none() => Some(field.as_bytes()),
+        (Some(authority), None, None)
+            if head.version == Version::HTTP_2 && head.uri.scheme() == Some(ours(visit)) =>
+        {
+            Some(authority.as_str().as_bytes())
+        }
+        _ => None,
+    }
+}
+
+fn ours(visit: &Visit) -> &'static Scheme {
+    if visit.secure {
+        &Scheme::HTTPS
+    } else {
+        &Scheme::HTTP
+    }
+}
+
 /// The name that request line, `:authority` and `Host` agree on.
 ///
 /// RFC 9112 section 3.2, RFC 9113 section 8.3.1. The refusal is always 400.
 pub fn agreed_authority(head: &Parts, visit: &Visit) -> Result<Authority, Refusal> {
     if let Some(scheme) = head.uri.scheme() {
-        let ours = if visit.secure {
-            Scheme::HTTPS
-        } else {
-            Scheme::HTTP
-        };
-        if *scheme != ours {
+        if scheme != ours(visit) {
             return Err(Refusal::bad_request(
                 "The scheme of the request is not that of the connection.",
             ));
@@ -140,7 +158,9 @@ pub(super) fn check_target(head: &Parts) -> Result<Option<Asterisk>, Refusal> {
             "Only OPTIONS may be asked of the server as a whole.",
         ));
     }
-    if !path.starts_with('/') {
+    // A query alone is a path over HTTP/1.1 only, behind an authority (RFC 9113 section 8.3.1).
+    let target = head.uri.path_and_query().map_or(path, PathAndQuery::as_str);
+    if !path.starts_with('/') || (head.version == Version::HTTP_2 && !target.starts_with('/')) {
         return Err(Refusal::bad_request(
             "The path does not start with a slash.",
         ));

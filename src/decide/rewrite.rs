@@ -1,15 +1,14 @@
 //! The head that goes to the upstream: what must not pass is taken out, then what we say is put in.
 
-use http::header::{
-    CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use http::Version;
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
 use http::request::Parts;
-use http::{Uri, Version};
+use http::uri::PathAndQuery;
 
-use super::forwarded::{Origin, forwarded, x_forwarded_for};
+use super::forwarded::{Origin, write_forwarded, write_x_forwarded_for};
 use super::{Forward, Policy, Visit, cookies, head, signature_fields};
 use crate::config::HostPolicy;
+use crate::http1::RequestHead;
 use crate::model::identity;
 
 /// Names and values given to one request.
@@ -19,38 +18,30 @@ pub struct RequestIds {
     pub request: HeaderValue,
     /// `traceparent` (W3C Trace Context)
     pub trace_parent: HeaderValue,
+    /// Whether it continues the visitor's trace.
+    pub continued: bool,
 }
 
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-static PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
-static PROXY_AUTHENTICATE: HeaderName = HeaderName::from_static("proxy-authenticate");
 /// Carries the visitor's id of the request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Carries the trace that the request belongs to.
 pub static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// Fields for one connection only (RFC 9110 section 7.6.1), and those that would steer the upstream's.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    [
-        &CONNECTION,
-        &KEEP_ALIVE,
-        &PROXY_CONNECTION,
-        &TE,
-        &TRAILER,
-        &TRANSFER_ENCODING,
-        &UPGRADE,
-        &HTTP2_SETTINGS,
-        &PROXY_AUTHORIZATION,
-    ]
-    .contains(&name)
-        || *name == PROXY_AUTHENTICATE
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "proxy-authorization"
+            | "proxy-authenticate"
+    )
 }
 
 /// What a stranger could use to be taken for somebody else, or for asking something else than what was decided upon.
@@ -69,135 +60,154 @@ fn is_claim_of_origin(name: &str, trusted: bool) -> bool {
             ))
 }
 
-/// The head for the upstream but for the assertion, which the signer adds.
+/// Fields that are written anew, whatever the visitor's say. The length is the transport's to write: a head that lost it to a
+/// nomination by `Connection`, and a body behind it, would be two requests to the upstream.
+fn is_replaced(name: &str, continued: bool) -> bool {
+    matches!(
+        name,
+        "host"
+            | "content-length"
+            | "cookie"
+            | "expect"
+            | "x-request-id"
+            | "traceparent"
+            | "signature"
+            | "signature-input"
+    ) || (name == "tracestate" && !continued)
+}
+
+/// The head for the upstream but for the assertion, which the signer adds. It is written into `memory`, in one pass over the
+/// visitor's fields.
 pub fn outbound(
-    mut inbound: Parts,
+    memory: Vec<u8>,
+    inbound: &Parts,
     forward: &Forward,
     visit: &Visit,
     origin: &Origin,
     policy: &Policy,
     ids: &RequestIds,
-) -> Parts {
-    let host = outbound_host(forward);
-    let wants_trailers = head::lists(&inbound.headers, &TE, "trailers");
-    let version = inbound.version;
-    clean(&mut inbound.headers, visit.trusted);
-    cookies::join(&mut inbound.headers, &forward.failed_cookies);
-    let visitor_host = visitor_host(forward);
-    let headers = &mut inbound.headers;
-    let mut set = |name: &HeaderName, value: &str| {
-        // Every value here is built from checked names, numbers and addresses.
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name.clone(), value);
-        }
+) -> RequestHead {
+    let fields = &inbound.headers;
+    let target = match &forward.target {
+        Some(target) => target.as_str(),
+        None => inbound
+            .uri
+            .path_and_query()
+            .map_or("/", PathAndQuery::as_str),
     };
-    set(&HOST, &host);
-    set(&X_FORWARDED_FOR, &x_forwarded_for(origin, visit));
-    set(&X_FORWARDED_PROTO, origin.scheme);
-    set(&X_FORWARDED_HOST, &visitor_host);
-    set(&FORWARDED, &forwarded(origin, visit, &visitor_host));
-    if let Some(prefix) = &forward.prefix {
-        set(&X_FORWARDED_PREFIX, prefix);
+    let mut head = RequestHead::begin(memory, &inbound.method, target, |out| {
+        match &forward.upstream.config.host {
+            HostPolicy::Name(name) => out.extend_from_slice(name.as_str().as_bytes()),
+            // The pool knows which endpoint it will be and replaces it under `HostPolicy::Endpoint`.
+            HostPolicy::Preserve | HostPolicy::Endpoint => write_visitor_host(out, forward),
+        }
+    });
+    let nominated = Nominated::by(fields);
+    for (name, value) in fields {
+        let name = name.as_str();
+        let goes = is_hop_by_hop(name)
+            || is_replaced(name, ids.continued)
+            || identity::is_identity_field(name)
+            || is_claim_of_origin(name, visit.trusted)
+            || name.contains(['_', '.'])
+            || nominated.contains(name);
+        if !goes {
+            head.field(name, value.as_bytes());
+        }
     }
-    headers.append(VIA, via(version, policy));
-    headers.insert(REQUEST_ID.clone(), ids.request.clone());
-    headers.insert(TRACE_PARENT.clone(), ids.trace_parent.clone());
+    if !nominated.contains("cookie") {
+        cookies::write(&mut head, fields, &forward.failed_cookies);
+    }
+    signature_fields::write(&mut head, fields, |name| !nominated.contains(name));
+    write_way(&mut head, inbound.version, forward, visit, origin, policy);
+    head.field(REQUEST_ID.as_str(), ids.request.as_bytes());
+    head.field(TRACE_PARENT.as_str(), ids.trace_parent.as_bytes());
     if let Some(route) = &forward.route {
-        let id = route
-            .tenant
-            .0
-            .hyphenated()
-            .encode_lower(&mut uuid::Uuid::encode_buffer())
-            .to_owned();
-        set_identity(headers, &identity::TENANT_ID, &id);
-        set_identity(headers, &identity::TENANT_SLUG, route.slug.as_str());
+        let id = route.tenant.0.hyphenated();
+        let mut text = uuid::Uuid::encode_buffer();
+        head.field(
+            identity::TENANT_ID.as_str(),
+            id.encode_lower(&mut text).as_bytes(),
+        );
+        head.field(
+            identity::TENANT_SLUG.as_str(),
+            route.slug.as_str().as_bytes(),
+        );
     }
     if forward.upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    } else if wants_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+        head.field("connection", b"upgrade");
+        head.field("upgrade", UPGRADED.as_bytes());
+    } else if head::lists(fields, &TE, "trailers") {
+        head.field("te", b"trailers");
     }
-    inbound.uri = target(forward, &inbound.uri);
-    inbound.version = Version::HTTP_11;
-    inbound
+    head
 }
 
-fn set_identity(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name.clone(), value);
+/// The one protocol that is let through.
+pub static UPGRADED: HeaderValue = HeaderValue::from_static("websocket");
+
+/// How the request came here.
+fn write_way(
+    head: &mut RequestHead,
+    version: Version,
+    forward: &Forward,
+    visit: &Visit,
+    origin: &Origin,
+    policy: &Policy,
+) {
+    head.field_with("x-forwarded-for", |out| {
+        write_x_forwarded_for(out, origin, visit)
+    });
+    head.field("x-forwarded-proto", origin.scheme.as_bytes());
+    head.field_with("x-forwarded-host", |out| write_visitor_host(out, forward));
+    head.field_with("forwarded", |out| {
+        write_forwarded(out, origin, visit, forward)
+    });
+    if let Some(prefix) = &forward.prefix {
+        head.field("x-forwarded-prefix", prefix.as_bytes());
     }
+    let version: &[u8] = match version {
+        Version::HTTP_10 => b"1.0 ",
+        Version::HTTP_2 => b"2 ",
+        _ => b"1.1 ",
+    };
+    head.field_with("via", |out| {
+        out.extend_from_slice(version);
+        out.extend_from_slice(policy.node.as_bytes());
+    });
 }
 
-/// Takes out: what `Connection` nominates (the visitor's fields only: ours come later), hop-by-hop fields, every spelling of our
-/// identity fields, claims of origin, names that some servers fold into others, our signature's label.
-fn clean(headers: &mut HeaderMap, trusted: bool) {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(head::members)
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    for name in nominated {
-        headers.remove(name);
-    }
-    let unwanted: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| must_go(name, trusted))
-        .cloned()
-        .collect();
-    for name in unwanted {
-        headers.remove(name);
-    }
-    signature_fields::remove_ours(headers);
-}
+/// Fields that the visitor's `Connection` names: they were meant for us alone. Ours come later and are never among them.
+struct Nominated<'a>(Vec<&'a str>);
 
-fn must_go(name: &HeaderName, trusted: bool) -> bool {
-    let text = name.as_str();
-    is_hop_by_hop(name)
-        || *name == EXPECT
-        || identity::is_identity_field(text)
-        || is_claim_of_origin(text, trusted)
-        || text.contains(['_', '.'])
+impl<'a> Nominated<'a> {
+    fn by(fields: &'a HeaderMap) -> Self {
+        let members = fields.get_all(CONNECTION).iter().flat_map(head::members);
+        // These two come with most requests and name no field that would go on.
+        let ordinary = |member: &&str| {
+            member.eq_ignore_ascii_case("keep-alive") || member.eq_ignore_ascii_case("close")
+        };
+        Self(members.filter(|member| !ordinary(member)).collect())
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0
+            .iter()
+            .any(|member| member.eq_ignore_ascii_case(name))
+    }
 }
 
 /// Canonical hostname with the port that the visitor sent.
-fn visitor_host(forward: &Forward) -> String {
-    match forward.port {
-        Some(port) => format!("{}:{port}", forward.hostname),
-        None => forward.hostname.to_string(),
+pub(super) fn write_visitor_host(out: &mut Vec<u8>, forward: &Forward) {
+    out.extend_from_slice(forward.hostname.as_str().as_bytes());
+    if let Some(port) = forward.port {
+        out.push(b':');
+        out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
     }
-}
-
-fn outbound_host(forward: &Forward) -> String {
-    match &forward.upstream.config.host {
-        HostPolicy::Name(name) => name.to_string(),
-        // The pool knows which endpoint it will be and replaces it under `HostPolicy::Endpoint`.
-        HostPolicy::Preserve | HostPolicy::Endpoint => visitor_host(forward),
-    }
-}
-
-fn via(version: Version, policy: &Policy) -> HeaderValue {
-    let version = match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
-    };
-    HeaderValue::from_str(&format!("{version} {}", policy.node))
-        .unwrap_or(HeaderValue::from_static("1.1 vestibule"))
-}
-
-/// Origin form; a fragment never gets here, hyper has cut it.
-fn target(forward: &Forward, inbound: &Uri) -> Uri {
-    let path = forward
-        .target
-        .clone()
-        .or_else(|| inbound.path_and_query().cloned());
-    path.map(Uri::from).unwrap_or_default()
 }
 
 /// The id that a request keeps because a trusted proxy gave it one.
-pub fn kept_request_id(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue> {
+fn kept_request_id(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue> {
     /// In bytes; a longer one is replaced.
     const LONGEST: usize = 128;
     let sound = |id: &&HeaderValue| {
@@ -208,26 +218,37 @@ pub fn kept_request_id(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue
     given.filter(sound).cloned()
 }
 
-/// Continues a visitor's trace with `span` as the caller's id, or begins one with `trace` (both lower-case hex).
+/// Names given to the request of `headers`: its id is `drawn` unless a trusted proxy gave it one; a visitor's trace is continued with
+/// `span` as the caller's id, else one is begun with `trace` (both lower-case hex).
 ///
 /// W3C Trace Context section 3.2: version 00, 32 hex digits, 16 hex digits, flags; all-zero ids are invalid. A `tracestate`
 /// without a valid parent is dropped.
-pub fn continue_trace(headers: &mut HeaderMap, trace: &str, span: &str) -> HeaderValue {
-    let only_one = headers.get_all(&TRACE_PARENT).iter().count() == 1;
-    let inbound = headers
-        .get(&TRACE_PARENT)
-        .filter(|_| only_one)
-        .and_then(|value| value.to_str().ok())
-        .and_then(parse_parent);
-    let parent = match inbound {
-        Some((trace, flags)) => format!("00-{trace}-{span}-{flags}"),
-        None => format!("00-{trace}-{span}-00"),
+pub fn ids(
+    headers: &HeaderMap,
+    trusted: bool,
+    drawn: HeaderValue,
+    trace: &str,
+    span: &str,
+) -> RequestIds {
+    let mut inbound = headers.get_all(&TRACE_PARENT).iter();
+    let continued = match (inbound.next(), inbound.next()) {
+        (Some(only), None) => only.to_str().ok().and_then(parse_parent),
+        _ => None,
     };
-    if inbound.is_none() {
-        headers.remove(&TRACE_STATE);
+    let (trace, flags) = continued.unwrap_or((trace, "00"));
+    let mut parent = Vec::with_capacity(TRACE_PARENT_LENGTH);
+    for part in ["00-", trace, "-", span, "-", flags] {
+        parent.extend_from_slice(part.as_bytes());
     }
-    HeaderValue::from_str(&parent).unwrap_or(HeaderValue::from_static(""))
+    RequestIds {
+        request: kept_request_id(headers, trusted).unwrap_or(drawn),
+        trace_parent: HeaderValue::try_from(parent).unwrap_or(HeaderValue::from_static("")),
+        continued: continued.is_some(),
+    }
 }
+
+/// Bytes of a `traceparent`.
+const TRACE_PARENT_LENGTH: usize = 55;
 
 fn parse_parent(text: &str) -> Option<(&str, &str)> {
     let mut parts = text.split('-');
@@ -268,7 +289,7 @@ pub fn clean_answer(headers: &mut HeaderMap) {
     let unwanted: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
-            is_hop_by_hop(name)
+            is_hop_by_hop(name.as_str())
                 || identity::is_identity_field(name.as_str())
                 || **name == http::header::ALT_SVC
         })

@@ -1,21 +1,19 @@
 //! Inbound `Signature` and `Signature-Input` (RFC 9421): only the member that is ours to write is taken out.
 
-use http::HeaderValue;
-use http::header::{HeaderMap, HeaderName};
+use http::header::HeaderMap;
+
+use crate::http1::RequestHead;
 
 /// The label of our own signature.
 const LABEL: &str = "vestibule";
 
-static FIELDS: [HeaderName; 2] = [
-    HeaderName::from_static("signature"),
-    HeaderName::from_static("signature-input"),
-];
+const FIELDS: [&str; 2] = ["signature", "signature-input"];
 
-/// Takes the member `vestibule` out of both fields; a field that is no dictionary (RFC 8941 section 3.2) is dropped whole, because
-/// the application might read one out of it where we see none.
-pub(super) fn remove_ours(headers: &mut HeaderMap) {
-    for name in &FIELDS {
-        if !headers.contains_key(name) {
+/// Writes both fields without the member `vestibule`, where `goes` says that they may go on. A field that is no dictionary (RFC 8941
+/// section 3.2) is dropped whole, because the application might read one out of it where we see none.
+pub(super) fn write(head: &mut RequestHead, headers: &HeaderMap, goes: impl Fn(&str) -> bool) {
+    for name in FIELDS {
+        if !headers.contains_key(name) || !goes(name) {
             continue;
         }
         let lines: Option<Vec<&str>> = headers
@@ -24,12 +22,8 @@ pub(super) fn remove_ours(headers: &mut HeaderMap) {
             .map(|value| value.to_str().ok())
             .collect();
         let kept = lines.and_then(|lines| without_ours(&lines.join(",")));
-        headers.remove(name);
-        if let Some(value) = kept
-            .filter(|kept| !kept.is_empty())
-            .and_then(|kept| HeaderValue::from_str(&kept).ok())
-        {
-            headers.insert(name.clone(), value);
+        if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
+            head.field(name, kept.as_bytes());
         }
     }
 }

@@ -26,6 +26,23 @@ impl Visit {
     }
 }
 
+/// A request to `a.test` that is sent on for nobody.
+pub(crate) fn forward_for_tests(port: Option<u16>) -> Forward {
+    let policy = policy();
+    Forward {
+        route: None,
+        sources: Sources::default(),
+        limits: policy.limits,
+        upstream: Arc::clone(policy.upstreams.iter().next().unwrap()),
+        hostname: Hostname::parse("a.test").unwrap(),
+        port,
+        target: None,
+        prefix: None,
+        upgrade: false,
+        failed_cookies: Vec::new(),
+    }
+}
+
 fn config() -> Config {
     Config::parse("", "test", std::iter::empty()).unwrap()
 }
@@ -159,7 +176,7 @@ impl Asked {
         }
         let head = request.body(()).unwrap().into_parts().0;
         let visit = Visit::plain_for_tests();
-        let arrival = arrive(&head, &visit, &self.policy)?;
+        let arrival = arrive(&head, &visit, None, &self.policy)?;
         decide(
             &Case {
                 head: &head,

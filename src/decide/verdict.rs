@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, VIA};
+use http::header::{CONTENT_LENGTH, HeaderMap, VIA};
 use http::uri::PathAndQuery;
 use http::{Method, Version};
 
@@ -257,15 +257,16 @@ fn forward(case: &Case<'_>, named: Named, policy: &Policy) -> Result<Forward, Re
 }
 
 fn check_body(case: &Case<'_>, limit: u64) -> Result<(), Refusal> {
-    let length = case
-        .head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = content_length(&case.head.headers);
     if length.is_some_and(|length| length > limit) {
         return Err(Refusal::new(Code::BodyTooLarge, "Send less at once."));
     }
     Ok(())
+}
+
+/// The length that a head announces.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// A matching rule, else the tenant's own upstream, else the default; nobody's requests have one of their own.

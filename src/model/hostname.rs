@@ -3,6 +3,7 @@
 //! A [`Hostname`] is always lower case, ASCII (A-labels only), without port and without the final dot.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Longest name in bytes, without the final dot (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 253;
@@ -11,7 +12,7 @@ const MAX_LABEL: usize = 63;
 
 /// A checked host name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Hostname(Box<str>);
+pub struct Hostname(Arc<str>);
 
 /// Why a text is no [`Hostname`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

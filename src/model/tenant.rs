@@ -1,6 +1,7 @@
 //! A tenant: whom requests belong to, its names, its state and where its data lives.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -26,7 +27,7 @@ impl fmt::Display for TenantId {
 /// A tenant's short name, as in `<slug>.<base domain>` and `/t/<slug>`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
-pub struct Slug(Box<str>);
+pub struct Slug(Arc<str>);
 
 /// Why a text is no [`Slug`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -19,20 +19,14 @@ impl IdSource {
     }
 
     /// The ids of a request: a trusted proxy's request id is kept, a valid trace is continued.
-    pub(super) fn draw(&self, headers: &mut HeaderMap, trusted: bool) -> RequestIds {
+    pub(super) fn draw(&self, headers: &HeaderMap, trusted: bool) -> RequestIds {
         let mut bytes = [0; 24];
         self.0.borrow_mut().fill_bytes(&mut bytes);
         let mut hex = [0; 48];
         encode_hex(&bytes, &mut hex);
         let (trace, span) = hex.split_at(32);
-        let (trace, span) = (as_text(trace), as_text(span));
-        let request = rewrite::kept_request_id(headers, trusted)
-            .or_else(|| HeaderValue::from_str(trace).ok())
-            .unwrap_or(HeaderValue::from_static("0"));
-        RequestIds {
-            request,
-            trace_parent: rewrite::continue_trace(headers, trace, span),
-        }
+        let drawn = HeaderValue::from_bytes(trace).unwrap_or(HeaderValue::from_static("0"));
+        rewrite::ids(headers, trusted, drawn, as_text(trace), as_text(span))
     }
 }
 

@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::config::EdgeTimeouts;
+use crate::runtime::Alarm;
 
-mod alarm;
 mod flood;
 mod frames;
 mod guard;
@@ -34,8 +34,6 @@ pub use flood::FloodKind;
 pub use guard::FrameGuard;
 pub use sniff::Wire;
 pub use state::{Closed, ConnectionState, Exchange};
-
-use alarm::Alarm;
 
 /// How long a closing connection is listened to, so that what was said last is not destroyed by a reset (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);

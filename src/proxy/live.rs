@@ -5,7 +5,6 @@
 //! whose visitor takes nothing hears of that only when it is asked for more: its connection is closed one [`PERIOD`] later.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -26,14 +25,15 @@ const AT_ONCE: usize = 16;
 /// Everything in flight on one thread.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    entries: RefCell<HashMap<u64, Rc<Entry>>>,
-    next: Cell<u64>,
+    /// By number; a number is given again when its entry is gone.
+    entries: RefCell<Vec<Option<Rc<Entry>>>>,
+    free: RefCell<Vec<usize>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     tenant: TenantId,
-    names: Vec<HostKey>,
+    names: [Option<HostKey>; 2],
     /// The resolver's generation at which this was last known to be right.
     generation: Cell<u64>,
     cut: Cell<bool>,
@@ -46,7 +46,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct InFlight {
     table: Rc<Live>,
-    number: u64,
+    number: usize,
     entry: Rc<Entry>,
 }
 
@@ -58,8 +58,6 @@ impl Live {
             names,
             connection,
         } = seed;
-        let number = table.next.get();
-        table.next.set(number + 1);
         let entry = Rc::new(Entry {
             tenant,
             generation: Cell::new(names.generation),
@@ -68,7 +66,13 @@ impl Live {
             waker: RefCell::new(None),
             connection,
         });
-        table.entries.borrow_mut().insert(number, Rc::clone(&entry));
+        let mut entries = table.entries.borrow_mut();
+        let number = table.free.borrow_mut().pop().unwrap_or(entries.len());
+        if number == entries.len() {
+            entries.push(None);
+        }
+        entries[number] = Some(Rc::clone(&entry));
+        drop(entries);
         InFlight {
             table,
             number,
@@ -86,7 +90,8 @@ impl Live {
             let entries: Vec<Rc<Entry>> = self
                 .entries
                 .borrow()
-                .values()
+                .iter()
+                .flatten()
                 .filter(outdated)
                 .cloned()
                 .collect();
@@ -106,7 +111,8 @@ impl Live {
     fn close_what_did_not_end(&self) {
         self.entries
             .borrow()
-            .values()
+            .iter()
+            .flatten()
             .filter(|entry| entry.cut.get())
             .for_each(|entry| entry.connection.tell(Course::Stop));
     }
@@ -131,7 +137,7 @@ impl Entry {
     }
 
     async fn is_served(&self, resolver: &Arc<Resolver>) -> Option<bool> {
-        for name in &self.names {
+        for name in self.names.iter().flatten() {
             let found = match name {
                 HostKey::Subdomain(slug) => resolver.find(&LookupKey::Slug(slug.clone())).await,
                 HostKey::Domain(hostname) => resolver.find_domain(hostname).await,
@@ -202,13 +208,11 @@ pub(super) struct Names {
 
 impl Names {
     /// What has to go on leading to the same tenant for as long as the answer lasts.
-    fn host_keys(self) -> Vec<HostKey> {
+    fn host_keys(self) -> [Option<HostKey>; 2] {
         let Target::Tenant(Keys { host, path, .. }) = self.target else {
-            return Vec::new();
+            return [None, None];
         };
-        host.into_iter()
-            .chain(path.map(HostKey::Subdomain))
-            .collect()
+        [host, path.map(HostKey::Subdomain)]
     }
 }
 
@@ -273,6 +277,7 @@ impl Cuttable {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.table.entries.borrow_mut().remove(&self.number);
+        self.table.entries.borrow_mut()[self.number] = None;
+        self.table.free.borrow_mut().push(self.number);
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use prometheus::IntCounter;
 use tokio::time::Instant;
 
 use super::access_log::AccessRecord;
@@ -21,16 +22,19 @@ pub(super) struct Record {
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     begun: Instant,
-    time: Timestamp,
+    pub(super) time: Timestamp,
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) version: Version,
     pub(super) request_id: HeaderValue,
     pub(super) visitor: std::net::IpAddr,
     pub(super) host: Option<Hostname>,
-    host_sent: Option<HeaderValue>,
+    /// What the visitor wrote where a host should be.
+    pub(super) host_sent: Option<HeaderValue>,
     pub(super) trace_parent: Option<HeaderValue>,
     pub(super) route: Option<Arc<Route>>,
+    /// The tenant's counter, where it is at hand.
+    pub(super) tenant_series: Option<IntCounter>,
     pub(super) sources: Sources,
     pub(super) status: StatusCode,
     pub(super) refusal: Option<(Code, Option<Box<str>>)>,
@@ -69,9 +73,10 @@ impl Record {
             request_id: HeaderValue::from_static(""),
             visitor: connection.visit.remote.ip().to_canonical(),
             host: None,
-            host_sent: request.headers().get(http::header::HOST).cloned(),
+            host_sent: None,
             trace_parent: None,
             route: None,
+            tenant_series: None,
             sources: Sources::default(),
             status: StatusCode::OK,
             refusal: None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -15,25 +15,29 @@ use super::asker::Asker;
 use super::body::EdgeBody;
 use super::connection::Connection;
 use super::io::Exchange;
+use super::known_hosts::KnownHost;
 use super::live::{Cuttable, Names};
 use super::record::{Record, UpstreamRecord};
 use super::refusal::{RefusalContext, render};
 use super::upload::{Pace, RequestBody};
 use super::worker::Worker;
-use super::{failure, fault, local, respond, upgrade};
+use super::{failure, fault, find, local, respond, upgrade};
 use crate::decide::rewrite::{self, RequestIds};
-use crate::decide::{self, Arrival, Case, Decision, Forward, Target};
+use crate::decide::{self, Arrival, Case, Decision, Forward};
 use crate::guard::Permit;
+use crate::http1::RequestHead;
 use crate::model::refusal::Extra;
-use crate::model::{Code, Refusal};
+use crate::model::{Code, Refusal, identity};
 use crate::resolve::Facts;
 use crate::shutdown::Phase;
 use crate::sign::Claims;
-use crate::upstream::Answer;
+use crate::upstream::{self, Answer};
 
 /// A head that the signer has closed: what is in it now is what the upstream sees.
 struct SignedRequest {
-    head: Parts,
+    head: RequestHead,
+    method: Method,
+    length: Option<u64>,
     forward: Forward,
     permit: Permit,
 }
@@ -46,8 +50,8 @@ pub(super) async fn answer(
 ) -> Response<EdgeBody> {
     let exchange = connection.state.begin_request();
     let mut record = Record::begin(&worker, &connection, &request);
-    let (mut head, body) = request.into_parts();
-    let ids = worker.ids.draw(&mut head.headers, connection.visit.trusted);
+    let (head, body) = request.into_parts();
+    let ids = worker.ids.draw(&head.headers, connection.visit.trusted);
     record.request_id.clone_from(&ids.request);
     record.trace_parent = Some(ids.trace_parent.clone());
     if let Some(response) = probe(&worker, &head) {
@@ -81,11 +85,11 @@ pub(super) async fn answer(
 }
 
 /// What the story of a request takes along.
-struct Stage<'a> {
-    worker: &'a Rc<Worker>,
-    connection: &'a Rc<Connection>,
+pub(super) struct Stage<'a> {
+    pub(super) worker: &'a Rc<Worker>,
+    pub(super) connection: &'a Rc<Connection>,
     ids: &'a RequestIds,
-    record: &'a mut Record,
+    pub(super) record: &'a mut Record,
 }
 
 /// How a request ends that was not refused.
@@ -101,10 +105,12 @@ pub(super) enum Served {
 /// The story of a request: host, tenant, decision, permit, outbound head, signature, answer.
 async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result<Served, Refusal> {
     let upgrade = head.extensions.remove::<OnUpgrade>();
-    let arrival = decide::arrive(&head, &stage.connection.visit, &stage.worker.shared.policy)?;
+    let known = find::known(stage, &head);
+    let arrival = arrive(stage, &head, known.as_deref())?;
     stage.record.host = Some(arrival.host.hostname.clone());
     let generation = stage.worker.shared.resolver.generation();
-    let facts = tenant(stage, &arrival).await;
+    let facts = find::tenant(stage, &arrival, known.as_deref()).await;
+    let known = known.or_else(|| find::acquaint(stage, &head, &arrival, &facts));
     let forward = match decision(stage, &head, &arrival, &facts)? {
         Decision::Answer(answer) => {
             let visit = &stage.connection.visit;
@@ -120,7 +126,7 @@ async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result
         Decision::Forward(forward) => forward,
     };
     let permit = permit(stage, &forward)?;
-    let signed = signed(stage, head, forward, permit)?;
+    let signed = signed(stage, &head, known.as_deref(), forward, permit)?;
     let names = Names {
         target: arrival.target,
         generation,
@@ -128,12 +134,16 @@ async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result
     send(stage, signed, body, upgrade, names).await
 }
 
-/// Every name in the head, looked up; the only step that waits for anything but the upstream.
-async fn tenant(stage: &Stage<'_>, arrival: &Arrival) -> Facts {
-    match &arrival.target {
-        Target::Tenant(keys) => stage.worker.shared.resolver.facts(keys).await,
-        Target::Server => Facts::default(),
-    }
+fn arrive(
+    stage: &mut Stage<'_>,
+    head: &Parts,
+    known: Option<&KnownHost>,
+) -> Result<Arrival, Refusal> {
+    let known = known.map(|known| &known.host);
+    let policy = &stage.worker.shared.policy;
+    decide::arrive(head, &stage.connection.visit, known, policy).inspect_err(|_| {
+        stage.record.host_sent = head.headers.get(http::header::HOST).cloned();
+    })
 }
 
 fn decision(
@@ -169,32 +179,52 @@ fn permit(stage: &Stage<'_>, forward: &Forward) -> Result<Permit, Refusal> {
 
 fn signed(
     stage: &mut Stage<'_>,
-    head: Parts,
+    inbound: &Parts,
+    known: Option<&KnownHost>,
     forward: Forward,
     permit: Permit,
 ) -> Result<SignedRequest, Refusal> {
     let shared = &stage.worker.shared;
     let visit = &stage.connection.visit;
-    let origin = decide::origin(&head, visit, &shared.policy);
+    let origin = decide::origin(inbound, visit, &shared.policy);
     stage.record.visitor = origin.visitor;
-    let mut head = rewrite::outbound(head, &forward, visit, &origin, &shared.policy, stage.ids);
+    let mut head = rewrite::outbound(
+        stage.worker.pool.memory(),
+        inbound,
+        &forward,
+        visit,
+        &origin,
+        &shared.policy,
+        stage.ids,
+    );
     let claims = Claims {
         route: forward.route.as_deref(),
         upstream: &forward.upstream.name,
         sources: forward.sources,
         host: &forward.hostname,
     };
-    let assertion = stage
-        .worker
-        .signer
-        .assertion(&claims, shared.clock.now())
-        .map_err(|error| {
-            Refusal::new(Code::InternalError, "The request could not be signed.").because(error)
-        })?;
-    head.headers
-        .insert(crate::model::identity::TENANT_ASSERTION.clone(), assertion);
+    let (signer, now) = (&stage.worker.signer, shared.clock.now());
+    let mut add = |assertion: &HeaderValue| {
+        head.field(identity::TENANT_ASSERTION.as_str(), assertion.as_bytes());
+    };
+    let signed = match known {
+        Some(known) => {
+            let mut slot = known.assertion.borrow_mut();
+            signer.assertion_in(&mut slot, &claims, now, add)
+        }
+        None => signer.assertion(&claims, now).map(|value| add(&value)),
+    };
+    signed.map_err(|error| {
+        Refusal::new(Code::InternalError, "The request could not be signed.").because(error)
+    })?;
+    if let (Some(known), Some(route)) = (known, &forward.route) {
+        let find = || shared.metrics.tenants.counter(&route.slug);
+        stage.record.tenant_series = Some(known.series(&route.slug, find));
+    }
     Ok(SignedRequest {
         head,
+        method: inbound.method.clone(),
+        length: decide::content_length(&inbound.headers),
         forward,
         permit,
     })
@@ -209,6 +239,8 @@ async fn send(
 ) -> Result<Served, Refusal> {
     let SignedRequest {
         head,
+        method,
+        length,
         forward,
         permit,
     } = signed;
@@ -229,10 +261,14 @@ async fn send(
     });
     let tenant = forward.route.as_ref().map(|route| route.tenant);
     let mut live = Cuttable::new(&stage.worker.live, tenant, names, stage.connection.ending());
-    let sending = stage
-        .worker
-        .pool
-        .send(&forward.upstream, Request::from_parts(head, body));
+    let request = upstream::Request {
+        head,
+        method,
+        length,
+        upgrade: forward.upgrade.then(|| rewrite::UPGRADED.clone()),
+        body,
+    };
+    let sending = stage.worker.pool.send(&forward.upstream, request);
     let outcome = live.run(sending).await;
     if let Some(part) = &mut stage.record.upstream {
         part.answered = Some(tokio::time::Instant::now());
@@ -245,12 +281,15 @@ async fn send(
         part.endpoint = Some(answer.endpoint);
         part.retried = answer.retried;
     }
-    let Answer { response, .. } = answer;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    let Answer {
+        response, tunnel, ..
+    } = answer;
+    if let Some(upstream) = tunnel {
         return match upgrade {
             Some(visitor) if forward.upgrade => Ok(Served::Tunnel(Box::new(upgrade::Tunnel {
                 visitor,
-                response,
+                upstream,
+                head: response.into_parts().0,
                 permit,
                 live,
             }))),

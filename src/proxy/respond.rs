@@ -51,9 +51,7 @@ pub(super) fn stream(
     head.extensions.clear();
     let headers = &mut head.headers;
     headers.insert(rewrite::REQUEST_ID.clone(), ids.request.clone());
-    if let Ok(via) = HeaderValue::from_str(&format!("1.1 {}", worker.shared.policy.node)) {
-        headers.append(http::header::VIA, via);
-    }
+    headers.append(http::header::VIA, worker.shared.policy.via.clone());
     if let Some(trailer) = trailer {
         headers.insert(TRAILER, trailer);
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,17 +17,17 @@ use super::body::EdgeBody;
 use super::io::Exchange;
 use super::live::Cuttable;
 use super::record::Record;
-use super::upload::RequestBody;
 use super::worker::Worker;
 use crate::decide::rewrite::{self, RequestIds};
 use crate::guard::Permit;
 use crate::shutdown::Phase;
-use crate::upstream::AnswerBody;
+use crate::upstream;
 
 /// Both ends of what becomes a tunnel.
 pub(super) struct Tunnel {
     pub(super) visitor: OnUpgrade,
-    pub(super) response: Response<AnswerBody<RequestBody>>,
+    pub(super) upstream: upstream::Tunnel,
+    pub(super) head: response::Parts,
     pub(super) permit: Permit,
     pub(super) live: Cuttable,
 }
@@ -42,12 +42,11 @@ pub(super) fn accept(
 ) -> Response<EdgeBody> {
     let Tunnel {
         visitor,
-        mut response,
+        upstream,
+        mut head,
         permit,
         live,
     } = tunnel;
-    let upstream = hyper::upgrade::on(&mut response);
-    let (mut head, _no_body) = response.into_parts();
     record.status = head.status;
     rewrite::clean_answer(&mut head.headers);
     head.extensions.clear();
@@ -72,12 +71,11 @@ pub(super) fn accept(
 async fn run(
     worker: Rc<Worker>,
     visitor: OnUpgrade,
-    upstream: OnUpgrade,
+    upstream: upstream::Tunnel,
     mut live: Cuttable,
     mut record: Box<Record>,
 ) {
-    let ends = futures_util::future::try_join(visitor, upstream).await;
-    let Ok((visitor, upstream)) = ends else {
+    let Ok(visitor) = visitor.await else {
         record.finish(false);
         return;
     };
@@ -89,7 +87,7 @@ async fn run(
         written: Some(Rc::clone(&count)),
     };
     let mut upstream = Watched {
-        io: TokioIo::new(upstream),
+        io: upstream,
         last: Rc::clone(&last),
         written: record
             .request_body

@@ -10,11 +10,11 @@ use prometheus::IntCounter;
 
 use super::access_log::AccessLog;
 use super::ids::IdSource;
+use super::known_hosts::KnownHosts;
 use super::listener::Kind;
 use super::live::Live;
 use super::open::Connections;
 use super::record::Record;
-use super::upload::RequestBody;
 use crate::clock::Clock;
 use crate::config::EdgeTimeouts;
 use crate::decide::Policy;
@@ -59,8 +59,9 @@ pub struct Shared {
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) signer: ThreadSigner,
-    pub(super) pool: Rc<Pool<RequestBody>>,
+    pub(super) pool: Rc<Pool>,
     pub(super) ids: IdSource,
+    pub(super) hosts: KnownHosts,
     pub(super) live: Rc<Live>,
     pub(super) counters: Counters,
     pub(super) connections: Rc<Connections>,
@@ -102,8 +103,10 @@ impl Counters {
         }
         metrics.request_duration.observe(total.as_secs_f64());
         metrics.edge_overhead.observe(edge.as_secs_f64());
-        if let Some(route) = &record.route {
-            metrics.tenants.counter(&route.slug).inc();
+        match (&record.tenant_series, &record.route) {
+            (Some(counter), _) => counter.inc(),
+            (None, Some(route)) => metrics.tenants.counter(&route.slug).inc(),
+            (None, None) => {}
         }
     }
 

@@ -11,7 +11,7 @@ use crate::config;
 use crate::model::{LookupKey, Route};
 
 /// A route that was found.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Kept {
     pub(super) route: Arc<Route>,
     pub(super) stamp: Stamp,

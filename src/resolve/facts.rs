@@ -21,7 +21,7 @@ impl Counters {
         }))
     }
 
-    fn count(&self, source: Source, found: &Match) {
+    pub(super) fn count(&self, source: Source, found: &Match) {
         let result = match found {
             Match::Found(_) => 0,
             Match::Absent => 1,

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::{self, RandomState};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -19,16 +20,46 @@ pub(super) struct Reuse {
     young: Entries,
     old: Entries,
     /// A generation on its way out: given back a few entries at a time, because freeing all at once would hold up a request.
-    leaving: hash_map::IntoIter<u64, Entry>,
+    leaving: hash_map::IntoIter<u64, Rc<Entry>>,
     turned_at: Timestamp,
     lifetime: Duration,
     capacity: usize,
 }
 
-/// Keyed by hash, so that a look-up needs no owned key. Entries with equal hashes displace each other.
-type Entries = HashMap<u64, Entry, BuildHasherDefault<AlreadyHashed>>;
+/// One assertion that is kept elsewhere: with whatever tells beforehand that the same will be said again.
+#[derive(Default)]
+pub struct Slot {
+    generation: u64,
+    entry: Option<Rc<Entry>>,
+}
 
-struct Entry {
+impl Slot {
+    /// The assertion that says `claims`, if it may be sent at `now` and was made under `generation`.
+    pub(super) fn get(
+        &self,
+        generation: u64,
+        claims: &Claims<'_>,
+        now: Timestamp,
+    ) -> Option<&HeaderValue> {
+        let entry = self
+            .entry
+            .as_ref()
+            .filter(|_| self.generation == generation)?;
+        entry.answers(claims, now).then(|| entry.value())
+    }
+
+    /// Keeps what was made under `generation`.
+    pub(super) fn keep(&mut self, generation: u64, entry: Rc<Entry>) {
+        self.generation = generation;
+        self.entry = Some(entry);
+    }
+}
+
+/// Keyed by hash, so that a look-up needs no owned key. Entries with equal hashes displace each other.
+type Entries = HashMap<u64, Rc<Entry>, BuildHasherDefault<AlreadyHashed>>;
+
+/// An assertion and what it says.
+pub(super) struct Entry {
     tenant: Option<(TenantId, u64)>,
     sources: Sources,
     upstream: Box<str>,
@@ -70,14 +101,16 @@ impl Reuse {
         place: Place,
         claims: &Claims<'_>,
         now: Timestamp,
-    ) -> Option<HeaderValue> {
+    ) -> Option<Rc<Entry>> {
         if let Some(entry) = self.young.get(&place.0) {
-            return entry.answer(claims, now);
+            return entry.answers(claims, now).then(|| Rc::clone(entry));
         }
         let entry = self.old.remove(&place.0)?;
-        let value = entry.answer(claims, now)?;
-        self.young.insert(place.0, entry);
-        Some(value)
+        if !entry.answers(claims, now) {
+            return None;
+        }
+        self.insert(place, Rc::clone(&entry), now);
+        Some(entry)
     }
 
     /// Keeps `assertion`, which says `claims`.
@@ -87,7 +120,13 @@ impl Reuse {
         claims: &Claims<'_>,
         assertion: Assertion,
         now: Timestamp,
-    ) {
+    ) -> Rc<Entry> {
+        let entry = Rc::new(Entry::new(claims, assertion));
+        self.insert(place, Rc::clone(&entry), now);
+        entry
+    }
+
+    fn insert(&mut self, place: Place, entry: Rc<Entry>, now: Timestamp) {
         self.leaving.by_ref().take(4).for_each(drop);
         let grown_old = now < self.turned_at || now.since(self.turned_at) >= self.lifetime;
         if grown_old || self.young.len() >= self.capacity {
@@ -95,13 +134,6 @@ impl Reuse {
             let young = std::mem::take(&mut self.young);
             self.leaving = std::mem::replace(&mut self.old, young).into_iter();
         }
-        let entry = Entry {
-            tenant: tenant(claims),
-            sources: claims.sources,
-            upstream: claims.upstream.into(),
-            host: claims.host.clone(),
-            assertion,
-        };
         self.young.insert(place.0, entry);
     }
 
@@ -114,14 +146,29 @@ impl Reuse {
 }
 
 impl Entry {
-    fn answer(&self, claims: &Claims<'_>, now: Timestamp) -> Option<HeaderValue> {
+    fn new(claims: &Claims<'_>, assertion: Assertion) -> Self {
+        Self {
+            tenant: tenant(claims),
+            sources: claims.sources,
+            upstream: claims.upstream.into(),
+            host: claims.host.clone(),
+            assertion,
+        }
+    }
+
+    /// What is sent.
+    pub(super) fn value(&self) -> &HeaderValue {
+        &self.assertion.value
+    }
+
+    fn answers(&self, claims: &Claims<'_>, now: Timestamp) -> bool {
         let same = self.tenant == tenant(claims)
             && self.sources == claims.sources
             && *self.upstream == *claims.upstream
             && self.host == *claims.host;
         // A clock that was set back must not make a statement of the future.
         let in_time = self.assertion.issued <= now.0 && now.0 < self.assertion.renew_at;
-        (same && in_time).then(|| self.assertion.value.clone())
+        same && in_time
     }
 }
 

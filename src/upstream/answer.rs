@@ -1,27 +1,36 @@
 //! An answer: whether its head can be passed on, and the body that gives the connection back.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, Response, StatusCode, Version, response};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::SendError;
-use super::outgoing::Asked;
+use super::error::AnswerFault;
 use super::pool::InUse;
+use super::upload::{Asked, Upload};
+use super::wire::Tunnel;
+use crate::http1::{AnswerHead, BodyDecoder, BodyFault, Piece};
+
+/// Room for one read of a body: grows while reads fill it.
+const LEAST_READ: usize = 8 * 1024;
+const MOST_READ: usize = 256 * 1024;
 
 /// What an upstream answered.
 pub struct Answer<B> {
     /// Checked: the status is one of RFC 9110, the framing has one meaning, the version is ours. Hop-by-hop fields are still there.
-    /// After a 101 that was asked for, [`hyper::upgrade::on`] gives the connection.
     pub response: Response<AnswerBody<B>>,
+    /// The connection, after a 101 that was asked for.
+    pub tunnel: Option<Tunnel>,
     /// Who answered.
     pub endpoint: SocketAddr,
     /// Whether the request was sent twice.
@@ -30,22 +39,31 @@ pub struct Answer<B> {
 
 /// The body of an answer. It must be read to its end for the connection to be used again; dropping it before closes the connection.
 pub struct AnswerBody<B> {
-    incoming: Incoming,
+    decoder: BodyDecoder,
     /// What had come with the head.
-    first: Option<Frame<Bytes>>,
-    line: Option<InUse<B>>,
+    first: Option<Bytes>,
+    trailers: Option<Box<HeaderMap>>,
+    line: Option<InUse>,
+    /// What of the request is still on its way: an endpoint may answer before it has read all of it.
+    upload: Option<Box<Upload<B>>>,
     idle: Duration,
     /// Since when a read has been waiting.
     waiting: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// What ended the body early, once that is known.
+    failed: Option<BodyError>,
+    /// Room for the next read.
+    room: usize,
 }
 
 /// Why a body ends early. What was passed on must not look complete.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// The connection broke or the framing is wrong.
+    /// The framing is wrong, or the connection ended too soon.
     #[error("the answer's body is incomplete")]
-    Broken(#[source] hyper::Error),
+    Incomplete(#[source] BodyFault),
+    /// The connection broke.
+    #[error("the connection broke within the answer's body")]
+    Broken(#[source] io::Error),
     /// Nothing came for too long.
     #[error("the upstream sent nothing for {0:?}")]
     Idle(Duration),
@@ -56,8 +74,9 @@ pub enum BodyError {
 /// What has come of the body already is looked at: an answer that is broken from its first chunk on is refused while the visitor
 /// has been sent nothing.
 pub(super) fn admit<B>(
-    mut line: InUse<B>,
-    response: Response<Incoming>,
+    mut line: InUse,
+    mut head: AnswerHead,
+    upload: Upload<B>,
     asked: &Asked,
     idle: Duration,
     retried: bool,
@@ -68,40 +87,84 @@ pub(super) fn admit<B>(
         reason,
         source,
     };
-    let (mut head, incoming) = response.into_parts();
     check(&head, asked).map_err(|reason| invalid(reason, None))?;
-    // The codec would speak 1.0 on this connection from now on, which has no chunked request bodies.
-    line.reusable = head.version != Version::HTTP_10 && !strip_bodyless(&mut head);
-    head.version = Version::HTTP_11;
+    if head.status == StatusCode::SWITCHING_PROTOCOLS && !upload.is_done() {
+        return Err(invalid("it switches before it has read the request", None));
+    }
+    let odd = strip_bodyless(&mut head);
+    let decoder = decoder(&head, asked);
+    // A server of 1.0 may mean by anything that it goes on; a body to the end of the connection leaves none.
+    line.reusable = !odd
+        && head.version == Version::HTTP_11
+        && !says_close(&head.headers)
+        && !decoder.is_until_close();
     let mut body = AnswerBody {
-        incoming,
+        decoder,
         first: None,
+        trailers: None,
         line: None,
+        upload: (!upload.is_done()).then(|| Box::new(upload)),
         idle,
         waiting: None,
-        timer: None,
+        failed: None,
+        room: LEAST_READ,
     };
+    let mut tunnel = None;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        line.connection.detach();
+        let connection = *line.connection;
+        tunnel = Some(Tunnel::new(connection.stream, connection.read.freeze()));
     } else {
         body.line = Some(line);
         body.look_ahead()
-            .map_err(|error| invalid("its body is malformed", Some(error)))?;
+            .map_err(|fault| invalid("its body is malformed", Some(AnswerFault::Body(fault))))?;
     }
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
     Ok(Answer {
-        response: Response::from_parts(head, body),
+        response,
+        tunnel,
         endpoint,
         retried,
     })
 }
 
-/// What the codec accepts but cannot be passed on with one meaning (RFC 9112 sections 6.1 and 6.3, RFC 9110 sections 7.8 and 15).
-fn check(head: &response::Parts, asked: &Asked) -> Result<(), &'static str> {
+/// How long the answer's body is (RFC 9112 section 6.3).
+fn decoder(head: &AnswerHead, asked: &Asked) -> BodyDecoder {
+    let bodiless = matches!(
+        head.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
+    );
+    if asked.is_head || bodiless {
+        return BodyDecoder::none();
+    }
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        return BodyDecoder::chunked();
+    }
+    let length = head.headers.get(CONTENT_LENGTH);
+    match length.and_then(|length| length.to_str().ok()?.parse().ok()) {
+        Some(length) => BodyDecoder::of_length(length),
+        None => BodyDecoder::until_close(),
+    }
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(CONNECTION).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|member| member.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+/// What has the form of an answer but cannot be passed on with one meaning (RFC 9112 sections 6.1 and 6.3, RFC 9110 sections 7.8 and 15).
+fn check(head: &AnswerHead, asked: &Asked) -> Result<(), &'static str> {
     if head.status.as_u16() > 599 {
         return Err("its status is not one of HTTP");
     }
     if head.status == StatusCode::SWITCHING_PROTOCOLS && !was_offered(&head.headers, asked) {
         return Err("it switches to a protocol that was not asked for");
+    }
+    if head.version == Version::HTTP_10 && head.headers.contains_key(TRANSFER_ENCODING) {
+        return Err("it has a transfer coding, which HTTP/1.0 has not");
     }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
@@ -115,8 +178,11 @@ fn check(head: &response::Parts, asked: &Asked) -> Result<(), &'static str> {
                 .ok_or("its transfer coding is not just chunked")
         }
         (None, Some(length)) => {
-            let number = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
-            let only = number && lengths.next().is_none();
+            let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
+            let number = length
+                .to_str()
+                .is_ok_and(|text| text.parse::<u64>().is_ok());
+            let only = digits && number && lengths.next().is_none();
             only.then_some(()).ok_or("its length is not one number")
         }
     }
@@ -136,9 +202,13 @@ fn was_offered(headers: &HeaderMap, asked: &Asked) -> bool {
         .any(|one| one.trim().eq_ignore_ascii_case(taken))
 }
 
-/// A 204 has no body, whatever its head says (RFC 9110 section 8.6 forbids both fields); true if the head said something, because
+/// A 204 has no body, whatever its head says (RFC 9110 section 8.6 forbids both fields), nor has a 304, whose length is that of
+/// another answer; true if the head said something else, because
 /// then body bytes may follow that would be taken for the next answer.
-fn strip_bodyless(head: &mut response::Parts) -> bool {
+fn strip_bodyless(head: &mut AnswerHead) -> bool {
+    if head.status == StatusCode::NOT_MODIFIED {
+        return head.headers.remove(TRANSFER_ENCODING).is_some();
+    }
     if head.status != StatusCode::NO_CONTENT {
         return false;
     }
@@ -148,53 +218,102 @@ fn strip_bodyless(head: &mut response::Parts) -> bool {
 }
 
 impl<B> AnswerBody<B> {
-    /// Takes what has come already. Not asynchronous, because nothing is waited for; the next read registers its own waker.
-    fn look_ahead(&mut self) -> Result<(), hyper::Error> {
-        if !self.incoming.is_end_stream() {
-            let mut cx = Context::from_waker(Waker::noop());
-            match Pin::new(&mut self.incoming).poll_frame(&mut cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Some(frame)) => self.first = Some(frame?),
-                Poll::Ready(None) => self.finish(),
-            }
+    /// Takes what has come already. Nothing is waited for.
+    fn look_ahead(&mut self) -> Result<(), BodyFault> {
+        let Some(line) = &mut self.line else {
+            return Ok(());
+        };
+        match self.decoder.next(&mut line.connection.read)? {
+            Piece::Data(data) => self.first = Some(data),
+            Piece::Trailers(trailers) => self.trailers = Some(Box::new(trailers)),
+            Piece::End | Piece::Wanting => {}
         }
-        if self.incoming.is_end_stream() {
-            self.finish();
-        }
+        self.finish_if_over();
         Ok(())
     }
 
-    /// The end was reached: the connection is free.
-    fn finish(&mut self) {
-        if let Some(line) = self.line.take() {
+    /// The end was reached: the connection is free, unless the request is still on its way.
+    fn finish_if_over(&mut self) {
+        if self.decoder.is_over()
+            && let Some(line) = self.line.take()
+            && self.upload.is_none()
+        {
             line.give_back();
         }
     }
 
     /// Ready when nothing has come for too long. Writes count too: while an upload goes on, the upstream has reason to be silent.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(line) = &mut self.line else {
+            return Poll::Pending;
+        };
         let since = *self.waiting.get_or_insert_with(Instant::now);
-        let idle = self.idle;
-        let written = self
-            .line
-            .as_ref()
-            .map(|line| line.connection.activity.written_at());
-        let until = written.map_or(since, |written| written.max(since)) + idle;
-        // The timer is moved only when it rings, not with every read.
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        let moved = self.upload.as_ref().map(|upload| upload.moved_at());
+        let until = moved.map_or(since, |moved| moved.max(since)) + self.idle;
+        let alarm = &mut line.connection.alarm;
+        if alarm.rang() && until <= Instant::now() {
+            return Poll::Ready(());
+        }
+        alarm.ring_by(until, cx);
+        Poll::Pending
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
         loop {
-            ready!(timer.as_mut().poll(cx));
-            if until <= Instant::now() {
-                return Poll::Ready(());
+            let Some(line) = &mut self.line else {
+                return Poll::Ready(Ok(Piece::End));
+            };
+            let connection = &mut *line.connection;
+            let piece = self.decoder.next(&mut connection.read);
+            match piece.map_err(BodyError::Incomplete)? {
+                Piece::Wanting => {}
+                piece => return Poll::Ready(Ok(piece)),
             }
-            timer.as_mut().reset(until);
+            if connection.read.capacity() - connection.read.len() < LEAST_READ {
+                connection.read.reserve(self.room);
+            }
+            let Poll::Ready(count) = connection.stream.poll_fill(cx, &mut connection.read) else {
+                ready!(self.poll_idle(cx));
+                return Poll::Ready(Err(BodyError::Idle(self.idle)));
+            };
+            self.waiting = None;
+            match count.map_err(BodyError::Broken)? {
+                0 => self.decoder.closed().map_err(BodyError::Incomplete)?,
+                count if count >= self.room => self.room = (self.room * 2).min(MOST_READ),
+                // Small pieces, each of which may be held for long by who takes them, must not hold much more than themselves.
+                count if count < self.room / 4 => self.room = (self.room / 2).max(LEAST_READ),
+                _ => {}
+            }
         }
     }
 }
 
-impl<B> Body for AnswerBody<B> {
+impl<B> AnswerBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    /// Sends what is left of the request. What goes wrong there is told by the answer: it ends, or it does not.
+    fn drive_upload(&mut self, cx: &mut Context<'_>) {
+        if let (Some(upload), Some(line)) = (&mut self.upload, &mut self.line) {
+            match upload.poll(&mut line.connection.stream, cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.upload = None,
+                // The request can never be whole: what the endpoint makes of it is an answer, the connection is spent.
+                Poll::Ready(Err(_)) => {
+                    line.reusable = false;
+                    self.upload = None;
+                }
+            }
+        }
+    }
+}
+
+impl<B> Body for AnswerBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     type Data = Bytes;
     type Error = BodyError;
 
@@ -203,49 +322,44 @@ impl<B> Body for AnswerBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
-        if let Some(first) = body.first.take() {
-            return Poll::Ready(Some(Ok(first)));
+        if body.upload.is_some() {
+            body.drive_upload(cx);
         }
-        let Poll::Ready(frame) = Pin::new(&mut body.incoming).poll_frame(cx) else {
-            ready!(body.poll_idle(cx));
-            body.line = None;
-            return Poll::Ready(Some(Err(BodyError::Idle(body.idle))));
-        };
-        body.waiting = None;
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
-                if frame.is_trailers() || body.incoming.is_end_stream() {
-                    body.finish();
-                }
-                Some(Ok(frame))
-            }
-            Some(Err(error)) => {
+        if let Some(first) = body.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if let Some(trailers) = body.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+        }
+        if let Some(error) = body.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let piece = ready!(body.poll_piece(cx));
+        body.finish_if_over();
+        Poll::Ready(match piece {
+            Ok(Piece::Data(data)) => Some(Ok(Frame::data(data))),
+            Ok(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Ok(Piece::End | Piece::Wanting) => None,
+            Err(error) => {
                 body.line = None;
-                Some(Err(BodyError::Broken(error)))
-            }
-            None => {
-                body.finish();
-                None
+                // What was passed on a moment ago is to leave before the error: a reset of an HTTP/2 stream takes back what has not.
+                body.failed = Some(error);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.incoming.is_end_stream()
+        self.first.is_none() && self.trailers.is_none() && self.decoder.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let come = self
-            .first
-            .as_ref()
-            .and_then(Frame::data_ref)
-            .map_or(0, Bytes::len);
-        let come = u64::try_from(come).unwrap_or(u64::MAX);
-        let rest = self.incoming.size_hint();
+        let come = self.first.as_ref().map_or(0, |first| first.len() as u64);
         let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(come));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(come));
+        hint.set_lower(come);
+        if let Some(left) = self.decoder.left() {
+            hint.set_exact(left.saturating_add(come));
         }
         hint
     }

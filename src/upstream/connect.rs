@@ -1,80 +1,43 @@
-//! Opening a connection to one address: TCP, TLS, the codec and the task that drives it.
+//! Opening a connection to one address: TCP, then TLS.
 
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::SendError;
 use super::address::{Address, is_own};
-use super::outgoing::Outgoing;
-use super::wire::{Activity, Stream, Wire};
-
-/// Longest head of an answer in bytes. The codec itself stops at 100 fields.
-const MAX_HEAD: usize = 64 * 1024;
+use super::wire::Stream;
+use crate::runtime::Alarm;
 
 /// An open connection. Dropping it closes it at once, whatever it was doing: a request half sent, an answer nobody wants any more.
-pub(super) struct Connection<B> {
-    pub(super) sender: SendRequest<Outgoing<B>>,
-    pub(super) activity: Arc<Activity>,
-    driver: Option<JoinHandle<()>>,
-}
-
-impl<B> Connection<B> {
-    /// Lets the connection go on without us, because another protocol takes it over.
-    pub(super) fn detach(mut self) {
-        self.activity.begin_tunnel();
-        self.driver = None;
-    }
-}
-
-impl<B> Drop for Connection<B> {
-    fn drop(&mut self) {
-        if let Some(driver) = &self.driver {
-            driver.abort();
-        }
-    }
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    /// What was read and belongs to nothing yet.
+    pub(super) read: BytesMut,
+    /// Wakes whoever waits on the connection now. It stays set from one request to the next, so that most of them set no timer.
+    pub(super) alarm: Alarm,
 }
 
 /// Connects to `address` within `limit`, TLS included, unless it is one of our own `listeners`.
-pub(super) async fn open<B>(
+pub(super) async fn open(
     address: &Address,
     listeners: &[SocketAddr],
     limit: Duration,
-) -> Result<Connection<B>, SendError>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+) -> Result<Box<Connection>, SendError> {
     let stream = tokio::time::timeout(limit, stream(address, listeners))
         .await
         .unwrap_or(Err(SendError::ConnectTimeout(address.socket)))?;
-    let (wire, activity) = Wire::new(stream);
-    let shaken = http1::Builder::new()
-        .max_header_size(MAX_HEAD)
-        .handshake(TokioIo::new(wire));
-    let (sender, connection) = shaken
-        .await
-        .map_err(|error| unreachable(address, io::Error::other(error)))?;
-    let driver = tokio::task::spawn_local(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a connection to an upstream ended badly");
-        }
-    });
-    Ok(Connection {
-        sender,
-        activity,
-        driver: Some(driver),
-    })
+    Ok(Box::new(Connection {
+        stream,
+        read: BytesMut::new(),
+        alarm: Alarm::unset(),
+    }))
 }
 
 async fn stream(address: &Address, listeners: &[SocketAddr]) -> Result<Stream, SendError> {

@@ -1,8 +1,10 @@
 //! What can go wrong between taking a request over and having the head of its answer.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::http1::{BodyFault, HeadFault};
 use crate::model::Code;
 
 /// Why there is no answer.
@@ -43,9 +45,9 @@ pub enum SendError {
     Closed {
         /// Who.
         endpoint: SocketAddr,
-        /// How.
+        /// How; `None` where it just ended.
         #[source]
-        source: hyper::Error,
+        source: Option<io::Error>,
     },
     /// The answer breaks the protocol, or has a form that cannot be passed on safely.
     #[error("the answer of {endpoint} is invalid: {reason}")]
@@ -54,13 +56,27 @@ pub enum SendError {
         endpoint: SocketAddr,
         /// What is wrong with it.
         reason: &'static str,
-        /// What the codec said.
+        /// What the bytes say.
         #[source]
-        source: Option<hyper::Error>,
+        source: Option<AnswerFault>,
     },
     /// The visitor's request body failed: not the upstream's fault. The body's own error is among the sources.
     #[error("the request's body ended early")]
-    RequestBody(#[source] hyper::Error),
+    RequestBody(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Why bytes are no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerFault {
+    /// Its head.
+    #[error(transparent)]
+    Head(#[from] HeadFault),
+    /// Its body.
+    #[error(transparent)]
+    Body(#[from] BodyFault),
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 impl SendError {
@@ -107,8 +123,8 @@ impl SendError {
     }
 
     /// The first of the errors beneath that is an `E`, as for the visitor's body failing with an error of its own.
-    pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
-        let mut cause = std::error::Error::source(self);
+    pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        let mut cause = Error::source(self);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref() {
                 return Some(found);

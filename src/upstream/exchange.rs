@@ -1,59 +1,68 @@
 //! One request and its answer: an endpoint, a connection, at most one more try, and the wait for the head.
 
 use std::error::Error;
-use std::pin::{Pin, pin};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::HOST;
-use http::{Request, Response};
+use http::StatusCode;
 use http_body::Body;
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
-
-use crate::config::UpstreamTimeouts;
 
 use super::answer::{self, Answer};
 use super::connect;
-use super::outgoing::{self, Asked, Outgoing, Stage};
+use super::error::AnswerFault;
 use super::pool::{InUse, Part, Pool, Seat};
 use super::series::Series;
+use super::upload::{Asked, Request, Stage, Upload};
 use super::{SendError, Upstream};
+use crate::config::UpstreamTimeouts;
+use crate::http1::{self, AnswerHead, HeadFault};
 
-impl<B> Pool<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+/// Longest head of an answer in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+/// How many interim answers may come before the answer (RFC 9110 section 15.2 has no number; nobody needs more).
+const MAX_INTERIM: u8 = 10;
+/// Room for what is read first: most heads, and many answers as a whole.
+const FIRST_READ: usize = 8 * 1024;
+
+impl Pool {
     /// Sends `request` to an endpoint of `upstream` and gives the head of the answer, with a body that hands the connection back when
     /// it has been read to its end.
     ///
-    /// The request has its final head: origin-form target, hop-by-hop fields gone, the visitor's `Host`, which is replaced where the
-    /// upstream's policy says so. Its trailers are dropped. It is sent a second time only if nothing of it was sent, or if a
-    /// connection that had waited broke before a byte of the answer came and the request has no body and an idempotent method
-    /// (RFC 9110 section 9.2.2). Dropping the future closes the connection.
-    pub fn send<'a>(
+    /// The `Host` is replaced where the upstream's policy says so. The request is sent a second time only if nothing of it was sent,
+    /// or if a connection that had waited broke before a byte of the answer came and the request has no body and an idempotent
+    /// method (RFC 9110 section 9.2.2). Dropping the future closes the connection.
+    pub fn send<'a, B>(
         self: &'a Rc<Self>,
         upstream: &'a Arc<Upstream>,
         request: Request<B>,
-    ) -> impl Future<Output = Result<Answer<B>, SendError>> + use<'a, B> {
+    ) -> impl Future<Output = Result<Answer<B>, SendError>> + use<'a, B>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         // Not an async function around another one: each would hold a request of its own, and this future is moved about.
-        let (request, asked) = outgoing::prepare(request);
         let tally = Tally::begin(&upstream.series);
-        let exchange = self.exchange(upstream, request, asked, tally.begun);
+        let (upload, asked) = Upload::of(request, tally.begun);
+        let exchange = self.exchange(upstream, asked, upload, tally.begun);
         exchange.inspect(move |result| tally.end(result))
     }
 
-    async fn exchange(
+    async fn exchange<B>(
         &self,
         upstream: &Upstream,
-        mut request: Request<Outgoing<B>>,
         asked: Asked,
+        mut upload: Upload<B>,
         begun: Instant,
-    ) -> Result<Answer<B>, SendError> {
+    ) -> Result<Answer<B>, SendError>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let timeouts = &upstream.config.timeouts;
         let part = self.part(upstream).ok_or(SendError::NoEndpoint)?;
         let seat = self.choose(part, begun)?;
@@ -68,25 +77,29 @@ where
         };
         let mut retried = false;
         loop {
-            let repeatable = line.reused && asked.repeatable && !retried;
-            if let Some(host) = &line.seat.address().site.host {
-                request.headers_mut().insert(HOST, host.clone());
-            }
-            let spare = repeatable.then(|| outgoing::copy(&request));
-            let answer = pin!(line.start(request));
-            request = match line.head(answer, &asked, timeouts).await {
-                Ok(response) => {
-                    return answer::admit(line, response, &asked, timeouts.idle, retried);
+            upload.begin(line.seat.address().site.host.as_ref());
+            // A connection that waited is sent on at once: no need to ask the time again.
+            let sent = if line.reused { begun } else { Instant::now() };
+            let mut wait = Wait::new(sent);
+            let answer =
+                std::future::poll_fn(|cx| wait.poll_head(&mut line, &mut upload, timeouts, cx));
+            match answer.await {
+                Ok(answer) => {
+                    if upload.is_done() {
+                        self.keep_memory(upload.take_memory());
+                    }
+                    return answer::admit(line, answer, upload, &asked, timeouts.idle, retried);
                 }
-                Err(Failure::Unsent(unsent, _)) if !retried => *unsent,
-                Err(Failure::Silent(error) | Failure::Unsent(_, error)) => {
-                    spare.ok_or_else(|| SendError::Closed {
+                Err(Failure::Unsent(_)) if !retried => {}
+                Err(Failure::Silent(_)) if line.reused && asked.repeatable && !retried => {}
+                Err(Failure::Silent(source) | Failure::Unsent(source)) => {
+                    return Err(SendError::Closed {
                         endpoint: line.seat.address().socket,
-                        source: error,
-                    })?
+                        source,
+                    });
                 }
                 Err(Failure::Final(error)) => return Err(error),
-            };
+            }
             retried = true;
             upstream.series.retried();
             line = Box::pin(self.connect(part, line.seat, timeouts)).await?;
@@ -96,10 +109,10 @@ where
     /// A fresh connection on this lane or, if that fails, on one other.
     async fn connect(
         &self,
-        part: &Part<B>,
-        seat: Seat<B>,
+        part: &Part,
+        seat: Seat,
         timeouts: &UpstreamTimeouts,
-    ) -> Result<InUse<B>, SendError> {
+    ) -> Result<InUse, SendError> {
         let listeners = &self.upstreams.listeners;
         let error = match connect::open(seat.address(), listeners, timeouts.connect).await {
             Ok(connection) => return Ok(InUse::fresh(seat, connection)),
@@ -121,21 +134,18 @@ where
     }
 }
 
-/// What the codec makes of a request.
-type Handed<B> = Result<Response<Incoming>, TrySendError<Request<Outgoing<B>>>>;
-
 /// How sending on one connection failed.
-enum Failure<B> {
-    /// Nothing of the request left; here it is again.
-    Unsent(Box<Request<Outgoing<B>>>, hyper::Error),
+enum Failure {
+    /// Nothing of the request left.
+    Unsent(Option<io::Error>),
     /// The connection ended without a byte of an answer.
-    Silent(hyper::Error),
+    Silent(Option<io::Error>),
     /// Trying again would be wrong or useless.
     Final(SendError),
 }
 
-impl<B> InUse<B> {
-    fn fresh(seat: Seat<B>, connection: connect::Connection<B>) -> Self {
+impl InUse {
+    fn fresh(seat: Seat, connection: Box<connect::Connection>) -> Self {
         seat.wake();
         Self {
             seat,
@@ -144,90 +154,138 @@ impl<B> InUse<B> {
             reusable: true,
         }
     }
+
+    fn invalid(&self, reason: &'static str, source: Option<AnswerFault>) -> Failure {
+        Failure::Final(SendError::Invalid {
+            endpoint: self.seat.address().socket,
+            reason,
+            source,
+        })
+    }
 }
 
-impl<B> InUse<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    /// Hands the request to the connection. Not part of the wait below, whose future would carry the request about.
-    fn start(&mut self, request: Request<Outgoing<B>>) -> impl Future<Output = Handed<B>> + use<B> {
-        self.connection.activity.begin();
-        self.connection.sender.try_send_request(request)
+/// The wait for an answer's head, while the request may still be on its way.
+struct Wait {
+    sent: Instant,
+    /// Whether any byte of the answer has come.
+    received: bool,
+    interim: u8,
+}
+
+impl Wait {
+    fn new(sent: Instant) -> Self {
+        Self {
+            sent,
+            received: false,
+            interim: 0,
+        }
     }
 
-    /// Waits for the head of the answer.
-    async fn head(
-        &self,
-        mut answer: Pin<&mut impl Future<Output = Handed<B>>>,
-        asked: &Asked,
+    fn poll_head<B>(
+        &mut self,
+        line: &mut InUse,
+        upload: &mut Upload<B>,
         timeouts: &UpstreamTimeouts,
-    ) -> Result<Response<Incoming>, Failure<B>> {
-        let sent = Instant::now();
-        let first_look = match asked.upload {
-            Some(_) => timeouts.idle.min(timeouts.response),
-            None => timeouts.response,
-        };
-        let mut timer = pin!(tokio::time::sleep_until(sent + first_look));
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<AnswerHead, Failure>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        if let Poll::Ready(Err(fault)) = upload.poll(&mut line.connection.stream, cx) {
+            let error = SendError::RequestBody(fault.into());
+            return Poll::Ready(Err(Failure::Final(error)));
+        }
         loop {
-            tokio::select! {
-                biased;
-                answer = &mut answer => {
-                    return answer.map_err(|mut error| match error.take_message() {
-                        Some(request) => Failure::Unsent(Box::new(request), error.into_error()),
-                        None => self.failure(error.into_error(), asked),
-                    });
+            if let Some(answer) = self.take_head(line)? {
+                return Poll::Ready(Ok(answer));
+            }
+            let connection = &mut *line.connection;
+            connection.read.reserve(FIRST_READ);
+            match connection.stream.poll_fill(cx, &mut connection.read) {
+                Poll::Ready(Ok(1..)) => self.received = true,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended(line, upload, None))),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(self.ended(line, upload, Some(error))));
                 }
-                () = &mut timer => {
-                    let until = self.patience(sent, asked, timeouts);
-                    if until <= Instant::now() {
-                        let endpoint = self.seat.address().socket;
-                        return Err(Failure::Final(SendError::ResponseTimeout(endpoint)));
-                    }
-                    timer.as_mut().reset(until);
+                Poll::Pending => {
+                    ready!(self.poll_late(line, upload, timeouts, cx));
+                    let endpoint = line.seat.address().socket;
+                    let error = SendError::ResponseTimeout(endpoint);
+                    return Poll::Ready(Err(Failure::Final(error)));
                 }
             }
         }
     }
 
+    /// The answer's head, if it has come; interim ones before it are dropped.
+    fn take_head(&mut self, line: &mut InUse) -> Result<Option<AnswerHead>, Failure> {
+        while !line.connection.read.is_empty() {
+            match http1::answer_head(&mut line.connection.read, MAX_HEAD) {
+                Ok(Some(head)) if is_interim(head.status) => {
+                    self.interim += 1;
+                    if self.interim > MAX_INTERIM {
+                        return Err(line.invalid("more than ten interim answers", None));
+                    }
+                }
+                Ok(head) => return Ok(head),
+                Err(fault) => {
+                    let reason = match fault {
+                        HeadFault::TooLarge => "its head is too large",
+                        HeadFault::Malformed(_) | HeadFault::Status => "its head is malformed",
+                    };
+                    return Err(line.invalid(reason, Some(fault.into())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn ended<B>(&self, line: &InUse, upload: &Upload<B>, error: Option<io::Error>) -> Failure {
+        if self.received {
+            return line.invalid("it ends within its head", error.map(AnswerFault::Io));
+        }
+        match upload.has_begun() {
+            true => Failure::Silent(error),
+            false => Failure::Unsent(error),
+        }
+    }
+
+    /// Ready when the answer has been waited for long enough.
+    fn poll_late<B>(
+        &self,
+        line: &mut InUse,
+        upload: &Upload<B>,
+        timeouts: &UpstreamTimeouts,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let alarm = &mut line.connection.alarm;
+        // The clock is read only where the alarm has rung, or where the visitor is to act: his own time is somebody else's to watch.
+        let rang = alarm.rang();
+        let until = self.patience(upload, timeouts);
+        if rang && until <= Instant::now() {
+            return Poll::Ready(());
+        }
+        alarm.ring_by(until, cx);
+        Poll::Pending
+    }
+
     /// Until when the answer is waited for. While it is the visitor who has to send more the upstream is not to blame; while the
     /// upstream takes the body, each write that it takes counts; the answer proper is waited for from the last write on.
-    fn patience(&self, sent: Instant, asked: &Asked, timeouts: &UpstreamTimeouts) -> Instant {
-        let last = self.connection.activity.written_at().max(sent);
-        let Some(upload) = &asked.upload else {
-            return last + timeouts.response;
-        };
-        let last = last.max(upload.moved_at());
+    fn patience<B>(&self, upload: &Upload<B>, timeouts: &UpstreamTimeouts) -> Instant {
+        let last = upload.moved_at().max(self.sent);
         match upload.stage() {
+            _ if !upload.has_body() => last + timeouts.response,
             Stage::Visitor => Instant::now() + timeouts.idle.min(timeouts.response),
             Stage::Upstream => last + timeouts.idle,
             Stage::Done => last + timeouts.response,
         }
     }
+}
 
-    fn failure(&self, error: hyper::Error, asked: &Asked) -> Failure<B> {
-        let activity = &self.connection.activity;
-        if asked.upload.as_ref().is_some_and(|upload| upload.failed()) {
-            return Failure::Final(SendError::RequestBody(error));
-        }
-        let reason = if activity.flooded() {
-            "more than ten interim answers"
-        } else if error.is_parse_too_large() {
-            "its head is too large"
-        } else if error.is_parse() {
-            "its head is malformed"
-        } else if activity.received() {
-            "it ends within its head"
-        } else {
-            return Failure::Silent(error);
-        };
-        Failure::Final(SendError::Invalid {
-            endpoint: self.seat.address().socket,
-            reason,
-            source: Some(error),
-        })
-    }
+/// 101 is final: it ends what HTTP has to say.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Counts one request, also when its future is dropped.

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -16,34 +17,36 @@ use super::choose::{Candidates, choose};
 use super::connect::Connection;
 use super::{SendError, Upstream, Upstreams};
 
-/// One data-plane thread's connections to all upstreams, for request bodies of type `B`.
-pub struct Pool<B> {
+/// One data-plane thread's connections to all upstreams.
+pub struct Pool {
     pub(super) upstreams: Arc<Upstreams>,
-    parts: Vec<Part<B>>,
+    parts: Vec<Part>,
     random: RefCell<SmallRng>,
+    /// Held the head of the last request, will hold the next one's: one memory for all of them.
+    head: Cell<Vec<u8>>,
 }
 
 /// One upstream as one thread sees it.
-pub(super) struct Part<B> {
+pub(super) struct Part {
     upstream: Arc<Upstream>,
-    lanes: RefCell<Lanes<B>>,
+    lanes: RefCell<Lanes>,
     /// Connections last reported as active and idle.
     reported: Cell<(i64, i64)>,
 }
 
-struct Lanes<B> {
+struct Lanes {
     /// The addresses these lanes lead to.
     of: Arc<Vec<Address>>,
-    list: Vec<Rc<Lane<B>>>,
+    list: Vec<Rc<Lane>>,
     /// Where round robin stands.
     turn: usize,
 }
 
 /// One address as one thread sees it.
-pub(super) struct Lane<B> {
+pub(super) struct Lane {
     pub(super) address: Address,
     /// Oldest first.
-    idle: RefCell<VecDeque<Idle<B>>>,
+    idle: RefCell<VecDeque<Idle>>,
     capacity: usize,
     keep_alive: Duration,
     in_flight: Cell<usize>,
@@ -52,25 +55,25 @@ pub(super) struct Lane<B> {
     gone: Cell<bool>,
 }
 
-struct Idle<B> {
-    connection: Connection<B>,
+struct Idle {
+    connection: Box<Connection>,
     since: Instant,
 }
 
 /// A request's place on a lane, counted as long as it lives.
-pub(super) struct Seat<B>(Rc<Lane<B>>);
+pub(super) struct Seat(Rc<Lane>);
 
 /// A connection that carries a request. Dropping it closes it; only [`Self::give_back`] keeps it.
-pub(super) struct InUse<B> {
-    pub(super) seat: Seat<B>,
-    pub(super) connection: Connection<B>,
+pub(super) struct InUse {
+    pub(super) seat: Seat,
+    pub(super) connection: Box<Connection>,
     /// Whether it has carried a request before.
     pub(super) reused: bool,
     /// Whether it may carry another one.
     pub(super) reusable: bool,
 }
 
-impl<B: 'static> Pool<B> {
+impl Pool {
     /// An empty pool. Must be called on the thread that will use it, inside its [`tokio::runtime::LocalRuntime`].
     pub fn new(upstreams: &Arc<Upstreams>) -> Rc<Self> {
         let parts = upstreams.iter().map(Part::new).collect();
@@ -78,6 +81,7 @@ impl<B: 'static> Pool<B> {
             upstreams: Arc::clone(upstreams),
             parts,
             random: RefCell::new(SmallRng::from_os_rng()),
+            head: Cell::default(),
         });
         let keep_alive = upstreams
             .iter()
@@ -90,12 +94,12 @@ impl<B: 'static> Pool<B> {
     }
 
     /// This thread's part of `upstream`.
-    pub(super) fn part(&self, upstream: &Upstream) -> Option<&Part<B>> {
+    pub(super) fn part(&self, upstream: &Upstream) -> Option<&Part> {
         self.parts.get(upstream.index)
     }
 
     /// A place on the lane to use now.
-    pub(super) fn choose(&self, part: &Part<B>, now: Instant) -> Result<Seat<B>, SendError> {
+    pub(super) fn choose(&self, part: &Part, now: Instant) -> Result<Seat, SendError> {
         let mut lanes = part.lanes.borrow_mut();
         lanes.follow(&part.upstream);
         let Lanes { list, turn, .. } = &mut *lanes;
@@ -109,17 +113,24 @@ impl<B: 'static> Pool<B> {
     }
 
     /// A place on a lane other than `tried`, preferably one that does not rest.
-    pub(super) fn choose_other(
-        &self,
-        part: &Part<B>,
-        tried: &Seat<B>,
-        now: Instant,
-    ) -> Option<Seat<B>> {
+    pub(super) fn choose_other(&self, part: &Part, tried: &Seat, now: Instant) -> Option<Seat> {
         let lanes = part.lanes.borrow();
         let others = lanes.list.iter().filter(|lane| !Rc::ptr_eq(lane, &tried.0));
         others
             .min_by_key(|lane| (lane.rests(now), lane.in_flight.get()))
             .map(Seat::new)
+    }
+
+    /// Memory to write the next request's head into.
+    pub fn memory(&self) -> Vec<u8> {
+        self.head.take()
+    }
+
+    /// The memory of a head that was sent.
+    pub(super) fn keep_memory(&self, head: Vec<u8>) {
+        if head.capacity() <= MAX_KEPT_HEAD {
+            self.head.set(head);
+        }
     }
 
     fn sweep(&self, now: Instant) {
@@ -138,7 +149,7 @@ impl<B: 'static> Pool<B> {
 }
 
 /// Closes what has waited too long, once in a while: a timer for each connection would cost more than it saves.
-async fn keep_swept<B: 'static>(pool: Weak<Pool<B>>, period: Duration) {
+async fn keep_swept(pool: Weak<Pool>, period: Duration) {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -148,7 +159,7 @@ async fn keep_swept<B: 'static>(pool: Weak<Pool<B>>, period: Duration) {
     }
 }
 
-impl<B> Part<B> {
+impl Part {
     fn new(upstream: &Arc<Upstream>) -> Self {
         Self {
             upstream: Arc::clone(upstream),
@@ -173,13 +184,13 @@ impl<B> Part<B> {
     }
 }
 
-impl<B> Drop for Part<B> {
+impl Drop for Part {
     fn drop(&mut self) {
         self.report(0, 0);
     }
 }
 
-impl<B> Lanes<B> {
+impl Lanes {
     /// Has a lane for each of the upstream's addresses; those that stay keep their connections.
     fn follow(&mut self, upstream: &Upstream) {
         let known = upstream.addresses.load();
@@ -205,7 +216,7 @@ impl<B> Lanes<B> {
     }
 }
 
-impl<B> Lane<B> {
+impl Lane {
     fn new(address: &Address, upstream: &Upstream) -> Self {
         Self {
             address: address.clone(),
@@ -224,12 +235,14 @@ impl<B> Lane<B> {
 
     fn drop_expired(&self, now: Instant) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| idle.since + self.keep_alive > now && idle.connection.sender.is_ready());
+        idle.retain_mut(|idle| {
+            idle.since + self.keep_alive > now && idle.connection.stream.is_quiet()
+        });
     }
 }
 
-impl<B> Seat<B> {
-    fn new(lane: &Rc<Lane<B>>) -> Self {
+impl Seat {
+    fn new(lane: &Rc<Lane>) -> Self {
         lane.in_flight.set(lane.in_flight.get() + 1);
         Self(Rc::clone(lane))
     }
@@ -239,16 +252,20 @@ impl<B> Seat<B> {
     }
 
     /// The connection that was used last, which is the least likely to have been closed by the other side. One that is closed, or
-    /// has got bytes that nobody asked for, is not ready and is dropped.
-    pub(super) fn take_idle(&self, now: Instant) -> Option<Connection<B>> {
+    /// has got bytes that nobody asked for, is dropped.
+    pub(super) fn take_idle(&self, now: Instant) -> Option<Box<Connection>> {
         let mut idle = self.0.idle.borrow_mut();
-        while let Some(Idle { connection, since }) = idle.pop_back() {
+        while let Some(Idle {
+            mut connection,
+            since,
+        }) = idle.pop_back()
+        {
             if since + self.0.keep_alive <= now {
                 // The ones left have waited longer still.
                 idle.clear();
                 return None;
             }
-            if connection.sender.is_ready() {
+            if connection.stream.is_quiet() {
                 return Some(connection);
             }
         }
@@ -266,7 +283,7 @@ impl<B> Seat<B> {
     }
 }
 
-impl<B> Drop for Seat<B> {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.0
             .in_flight
@@ -274,12 +291,16 @@ impl<B> Drop for Seat<B> {
     }
 }
 
-impl<B> InUse<B> {
-    /// The exchange is over: the connection waits for the next one if it can carry one. It cannot if the request was not sent to its
-    /// end, the answer was not read to its end, either side said `close`, or bytes came that belong to no answer.
-    pub(super) fn give_back(self) {
+impl InUse {
+    /// The exchange is over: the connection waits for the next one if it can carry one. It cannot if either side said `close`, or
+    /// bytes came that belong to no answer.
+    pub(super) fn give_back(mut self) {
+        // Idle connections hold no memory for what may come.
+        if self.connection.read.is_empty() {
+            self.connection.read = BytesMut::new();
+        }
         let lane = &self.seat.0;
-        if !self.reusable || !self.connection.sender.is_ready() || lane.gone.get() {
+        if !self.reusable || !self.connection.read.is_empty() || lane.gone.get() {
             return;
         }
         let mut idle = lane.idle.borrow_mut();
@@ -295,12 +316,12 @@ impl<B> InUse<B> {
     }
 }
 
-struct View<'a, B> {
-    list: &'a [Rc<Lane<B>>],
+struct View<'a> {
+    list: &'a [Rc<Lane>],
     now: Instant,
 }
 
-impl<B> Candidates for View<'_, B> {
+impl Candidates for View<'_> {
     fn count(&self) -> usize {
         self.list.len()
     }
@@ -314,6 +335,8 @@ impl<B> Candidates for View<'_, B> {
     }
 }
 
+/// One large head must not hold its memory for ever.
+const MAX_KEPT_HEAD: usize = 16 * 1024;
 /// How long a lane rests after connecting failed there.
 const REST: Duration = Duration::from_secs(2);
 /// Sweeping is cheap, but not free.

@@ -12,8 +12,9 @@ use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use vestibule::config::{self, Balance, Endpoint, EndpointHost, HostPolicy, UpstreamTimeouts};
+use vestibule::http1::RequestHead;
 use vestibule::metrics::Metrics;
-use vestibule::upstream::{Answer, AnswerBody, Pool, SendError, Upstream, Upstreams};
+use vestibule::upstream::{self, Answer, AnswerBody, Pool, SendError, Upstream, Upstreams};
 
 use crate::harness::upstream::TestUpstream;
 
@@ -28,7 +29,7 @@ type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A pool with one upstream behind it.
 struct Fixture {
-    pool: Rc<Pool<Body>>,
+    pool: Rc<Pool>,
     upstream: Arc<Upstream>,
     metrics: Arc<Metrics>,
 }
@@ -61,7 +62,7 @@ impl Fixture {
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Answer<Body>, SendError> {
-        self.pool.send(&self.upstream, request).await
+        self.pool.send(&self.upstream, outgoing(request)).await
     }
 
     /// Sends `GET /` and reads the whole answer.
@@ -111,6 +112,26 @@ fn full(text: &'static str) -> Body {
     Full::from(text)
         .map_err(|never| match never {})
         .boxed_unsync()
+}
+
+/// The request as the edge hands it on.
+fn outgoing(request: Request<Body>) -> upstream::Request<Body> {
+    let (parts, body) = request.into_parts();
+    let headers = &parts.headers;
+    let host = headers["host"].as_bytes();
+    let target = parts.uri.path_and_query().unwrap().as_str();
+    let mut head = RequestHead::begin(Vec::new(), &parts.method, target, |out| out.extend(host));
+    for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
+        head.field(name.as_str(), value.as_bytes());
+    }
+    let length = headers.get("content-length");
+    upstream::Request {
+        head,
+        length: length.map(|length| length.to_str().unwrap().parse().unwrap()),
+        upgrade: headers.get("upgrade").cloned(),
+        method: parts.method,
+        body,
+    }
 }
 
 async fn whole(response: Response<AnswerBody<Body>>) -> Response<Bytes> {

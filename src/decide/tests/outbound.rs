@@ -4,7 +4,7 @@ use http::header::HeaderMap;
 
 use super::*;
 use crate::decide::FailedCookie;
-use crate::decide::rewrite::{RequestIds, continue_trace, outbound};
+use crate::decide::rewrite::{self, outbound};
 
 const SPAN: &str = "00f067aa0ba902b7";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -17,9 +17,9 @@ fn sent(fields: &[(&str, &str)], change: impl FnOnce(&mut Forward)) -> (String, 
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
-    let mut head = request.body(()).unwrap().into_parts().0;
+    let head = request.body(()).unwrap().into_parts().0;
     let visit = Visit::plain_for_tests();
-    let arrival = arrive(&head, &visit, &policy).unwrap();
+    let arrival = arrive(&head, &visit, None, &policy).unwrap();
     let facts = Facts {
         path: Some(found("acme")),
         ..Facts::default()
@@ -35,14 +35,16 @@ fn sent(fields: &[(&str, &str)], change: impl FnOnce(&mut Forward)) -> (String, 
         panic!("not forwarded")
     };
     change(&mut forward);
-    let trace_parent = continue_trace(&mut head.headers, TRACE, SPAN);
-    let ids = RequestIds {
-        request: http::HeaderValue::from_static("id"),
-        trace_parent,
-    };
+    let id = HeaderValue::from_static("id");
+    let ids = rewrite::ids(&head.headers, false, id, TRACE, SPAN);
     let origin = origin(&head, &visit, &policy);
-    let head = outbound(head, &forward, &visit, &origin, &policy, &ids);
-    (head.uri.to_string(), head.headers)
+    let head = outbound(Vec::new(), &head, &forward, &visit, &origin, &policy, &ids);
+    let mut fields = HeaderMap::new();
+    for (name, value) in head.fields() {
+        let name: http::HeaderName = name.parse().unwrap();
+        fields.append(name, HeaderValue::from_bytes(value).unwrap());
+    }
+    (head.target().to_owned(), fields)
 }
 
 fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {

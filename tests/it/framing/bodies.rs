@@ -231,3 +231,37 @@ async fn a_body_that_breaks_off_is_not_a_request() {
     }
     assert!(upstream.requests().is_empty(), "{:#?}", upstream.requests());
 }
+
+#[tokio::test]
+async fn d3_a_length_that_connection_nominates_frames_the_body_all_the_same() {
+    let (upstream, edge) = echo().await;
+    for nominated in [
+        "content-length",
+        "Content-Length, host",
+        "transfer-encoding, CONTENT-LENGTH",
+    ] {
+        let connection = format!("Connection: {nominated}");
+        let length = format!("Content-Length: {}", SMUGGLED.len());
+        let bytes = post(&[&connection, &length], SMUGGLED);
+        assert_eq!(
+            edge.visit().await.ask(bytes).await.status,
+            200,
+            "{nominated}"
+        );
+        let chunk = format!("{:x}\r\n{SMUGGLED}\r\n0\r\n\r\n", SMUGGLED.len());
+        let bytes = post(&[&connection, CHUNKED[0]], &chunk);
+        assert_eq!(
+            edge.visit().await.ask(bytes).await.status,
+            200,
+            "{nominated}"
+        );
+    }
+    let seen = upstream.requests();
+    assert_eq!(seen.len(), 6);
+    for seen in seen {
+        assert_eq!(seen.body, SMUGGLED.as_bytes());
+        let framings = ["content-length", "transfer-encoding"];
+        let framings = framings.iter().filter(|name| seen.header(name).is_some());
+        assert_eq!(framings.count(), 1);
+    }
+}

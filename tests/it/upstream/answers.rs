@@ -1,6 +1,5 @@
 //! Answers that are wrong are refused, and those that are odd are put right.
 
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -154,8 +153,7 @@ fn j7_a_switch_that_was_asked_for_gives_the_connection() {
             .insert("upgrade", "websocket".parse().unwrap());
         let answer = fixture.send(request).await.unwrap();
         assert_eq!(answer.response.status(), 101);
-        let upgraded = hyper::upgrade::on(answer.response).await.unwrap();
-        let mut tunnel = TokioIo::new(upgraded);
+        let mut tunnel = answer.tunnel.unwrap();
         tunnel.write_all(b"ping").await.unwrap();
         let mut heard = String::new();
         tunnel.read_to_string(&mut heard).await.unwrap();

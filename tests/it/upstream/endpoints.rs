@@ -180,7 +180,7 @@ fn a_name_is_resolved_by_the_system() {
         let upstreams = Upstreams::new(&configs, &[], &metrics).unwrap();
         let upstream = Arc::clone(upstreams.get("app").unwrap());
         let pool = Pool::new(&upstreams);
-        let error = pool.send(&upstream, get("/")).await.unwrap_err();
+        let error = pool.send(&upstream, outgoing(get("/"))).await.unwrap_err();
         assert!(matches!(error, SendError::NoEndpoint));
 
         let (shutdown, stopping) = Shutdown::new();
@@ -190,7 +190,7 @@ fn a_name_is_resolved_by_the_system() {
         // The name has an IPv6 address too, where nobody listens.
         assert_eq!(upstream.addresses().len(), 2);
         for _ in 0..4 {
-            let answer = pool.send(&upstream, get("/")).await.unwrap();
+            let answer = pool.send(&upstream, outgoing(get("/"))).await.unwrap();
             assert_eq!(answer.endpoint, server.address);
         }
         shutdown.enter(Phase::Ended);

@@ -129,9 +129,8 @@ fn a_tunnel_is_not_bound_by_the_times_of_an_answer() {
             .headers_mut()
             .insert("upgrade", "websocket".parse().unwrap());
         let answer = fixture.send(request).await.unwrap();
-        let tunnel = hyper::upgrade::on(answer.response).await.unwrap();
         tokio::time::sleep(SHORT * 2).await;
-        let mut tunnel = hyper_util::rt::TokioIo::new(tunnel);
+        let mut tunnel = answer.tunnel.unwrap();
         tunnel.write_all(b"hi").await.unwrap();
         server.until_open(0).await;
     });

@@ -1,4 +1,4 @@
-//! One timer per connection, moved as rarely as possible: a deadline that recedes is noticed only when the timer rings.
+//! One timer for many deadlines in turn, moved as rarely as possible: a deadline that recedes is noticed only when the timer rings.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -6,9 +6,9 @@ use std::task::{Context, Waker};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A timer that wakes the connection's task no later than asked; it may wake it too early, never too late.
+/// A timer that wakes a task no later than asked; it may wake it too early, never too late.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
     set: bool,
     /// Whom the timer wakes: a connection that becomes a tunnel moves to another task.
@@ -17,7 +17,7 @@ pub(super) struct Alarm {
 
 impl Alarm {
     /// A timer that does not run.
-    pub(super) fn unset() -> Self {
+    pub fn unset() -> Self {
         Self {
             sleep: None,
             set: false,
@@ -26,19 +26,19 @@ impl Alarm {
     }
 
     /// Whether it runs.
-    pub(super) fn is_set(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.set
     }
 
     /// Whether it has rung since it was set last; it is unset then.
-    pub(super) fn rang(&mut self) -> bool {
+    pub fn rang(&mut self) -> bool {
         let rang = self.set && self.sleep.as_ref().is_some_and(|sleep| sleep.is_elapsed());
         self.set &= !rang;
         rang
     }
 
     /// Makes sure that the task is woken at `deadline` or before.
-    pub(super) fn ring_by(&mut self, deadline: Instant, cx: &mut Context<'_>) {
+    pub fn ring_by(&mut self, deadline: Instant, cx: &mut Context<'_>) {
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));

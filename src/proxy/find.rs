@@ -1,0 +1,73 @@
+//! Whom a request is for: from what the thread has at hand of the host, else from the resolver.
+
+use std::rc::Rc;
+
+use http::request::Parts;
+
+use super::known_hosts::KnownHost;
+use super::request::Stage;
+use crate::decide::{self, Arrival, Target};
+use crate::model::Match;
+use crate::resolve::Facts;
+
+/// The host, if this thread has served it before.
+pub(super) fn known(stage: &Stage<'_>, head: &Parts) -> Option<Rc<KnownHost>> {
+    let text = decide::only_authority(head, &stage.connection.visit)?;
+    stage.worker.hosts.get(text)
+}
+
+/// Every name in the head, looked up; the only step that waits for anything but the upstream.
+pub(super) async fn tenant(
+    stage: &Stage<'_>,
+    arrival: &Arrival,
+    known: Option<&KnownHost>,
+) -> Facts {
+    let resolver = &stage.worker.shared.resolver;
+    let Target::Tenant(keys) = &arrival.target else {
+        return Facts::default();
+    };
+    if let Some(known) = known {
+        let remembered = known.route.borrow();
+        if let Some(facts) = resolver.facts_at_hand(keys, remembered.as_ref(), stage.record.time) {
+            return facts;
+        }
+    }
+    let mut facts = resolver.facts(keys).await;
+    match (known, &keys.host, &mut facts.host) {
+        (Some(known), Some(host), Some(Match::Found(_))) => {
+            *known.route.borrow_mut() = resolver.at_hand(host);
+        }
+        // The store is away, and the shared memory has let go of a route that is in use here.
+        (Some(known), _, Some(found @ Match::Unavailable)) => {
+            let remembered = known.route.borrow();
+            if let Some(route) = remembered.as_ref().and_then(|route| resolver.stale(route)) {
+                *found = route;
+            }
+        }
+        _ => {}
+    }
+    facts
+}
+
+/// Keeps at hand what was found for the first time.
+pub(super) fn acquaint(
+    stage: &Stage<'_>,
+    head: &Parts,
+    arrival: &Arrival,
+    facts: &Facts,
+) -> Option<Rc<KnownHost>> {
+    let worker = stage.worker;
+    let Target::Tenant(keys) = &arrival.target else {
+        return None;
+    };
+    let (Some(host), Some(Match::Found(_))) = (&keys.host, &facts.host) else {
+        return None;
+    };
+    let visit = &stage.connection.visit;
+    let text = decide::only_authority(head, visit)?;
+    let route = worker.shared.resolver.at_hand(host)?;
+    let host = arrival.host.clone();
+    let known = worker.hosts.keep(text, visit.local.port(), host)?;
+    *known.route.borrow_mut() = Some(route);
+    Some(known)
+}
