@@ -127,12 +127,16 @@ async fn reseal(settings: &config::Store, store: &Store, now: Timestamp) -> Resu
         && records
             .iter()
             .all(|key| new.sealed(&key.sealed_private_key));
+    let mut others = 0;
     if !done {
         let missing = || StoreError::SealingKeyMissing { path: path.clone() };
         let old = Sealer::open(path)?.ok_or_else(missing)?;
-        store
-            .reseal(|all| keys::reseal(all, &old, &new).map_err(CliError::from))
-            .await?;
+        let other = |purpose: &str, sealed: &[u8]| {
+            let plain = old.unseal(purpose, sealed)?;
+            Ok::<_, CliError>(new.seal(purpose, plain.expose()))
+        };
+        let keys = |all: &[_]| keys::reseal(all, &old, &new).map_err(CliError::from);
+        (_, others) = store.reseal(keys, other).await?;
     }
     let kept = beside(path, &format!("{}.old", now.0));
     let rename = |from: &Path, to: &Path| {
@@ -151,8 +155,9 @@ async fn reseal(settings: &config::Store, store: &Store, now: Timestamp) -> Resu
     ));
     error::note(&format!("{} opens backups made until now", kept.display()));
     output::line(&format!(
-        "{} sealed anew",
-        error::count(records.len(), "key")
+        "{} and {} sealed anew",
+        error::count(records.len(), "key"),
+        error::count(others, "certificate"),
     ))
 }
 

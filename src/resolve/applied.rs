@@ -133,16 +133,18 @@ impl Applied {
         for change in changes.iter().filter(|change| change.position > reached) {
             match &change.what {
                 Changed::Tenant { id, names } => self.mark(&era, change.position, *id, names),
-                Changed::Bulk => {
+                Changed::Bulk | Changed::Unknown => {
                     era.floor.fetch_max(change.position, Ordering::Release);
                     era.newest.store(change.position, Ordering::Release);
                     bulk = true;
                 }
-                Changed::SigningKeys => {}
+                Changed::SigningKeys | Changed::Certificates(_) => {}
             }
             era.position.store(change.position, Ordering::Release);
         }
-        if !changes.is_empty() {
+        // No answer follows from a certificate, so nobody need look again for one.
+        let about_certificates = |change: &Change| matches!(change.what, Changed::Certificates(_));
+        if !changes.iter().all(about_certificates) {
             self.next_generation();
         }
         bulk

@@ -69,6 +69,16 @@ impl Session {
         head: &'static str,
         rows: &[Vec<Arg<'_>>],
     ) -> Result<(), StoreError> {
+        self.insert_or(head, rows, "").await
+    }
+
+    /// As [`Self::insert_many`], with what is to be done about rows that are there (`on conflict …`).
+    pub(super) async fn insert_or(
+        &mut self,
+        head: &'static str,
+        rows: &[Vec<Arg<'_>>],
+        conflict: &'static str,
+    ) -> Result<(), StoreError> {
         /// Arguments of one statement: SQLite takes 32,766, PostgreSQL 65,535; more than this gains nothing.
         const ARGUMENTS: usize = 8_000;
         let mark = self.either(PLAIN, NUMBERED);
@@ -76,7 +86,8 @@ impl Session {
             return Ok(());
         };
         for chunk in rows.chunks((ARGUMENTS / width).max(1)) {
-            let sql = format!("{head} {}", placeholders(mark, width, chunk.len()));
+            let marks = placeholders(mark, width, chunk.len());
+            let sql = format!("{head} {marks} {conflict}");
             let args: Vec<Arg<'_>> = chunk.iter().flatten().cloned().collect();
             self.run_sql(AssertSqlSafe(sql).into_sql_str(), &args)
                 .await?;

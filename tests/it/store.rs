@@ -28,6 +28,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod certificates;
 mod domains;
 mod feed;
 mod import;
