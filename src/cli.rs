@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 
+mod cert;
 mod check;
 mod completions;
 mod dev;
@@ -52,6 +53,9 @@ enum Verb {
     /// Custom domains
     #[command(subcommand)]
     Domain(domain::DomainVerb),
+    /// Certificates that visitors are shown
+    #[command(subcommand)]
+    Cert(cert::CertVerb),
     /// Signing keys and the key that seals them
     #[command(subcommand)]
     Key(key::KeyVerb),
@@ -73,8 +77,6 @@ enum Verb {
 /// Verbs that are promised and not built yet: said so, not taken for a slip of the pen.
 #[derive(Debug, Subcommand)]
 enum Later {
-    #[command(hide = true)]
-    Cert(Anything),
     #[command(hide = true)]
     Token(Anything),
     #[command(hide = true)]
@@ -105,7 +107,6 @@ struct Anything {
 impl Later {
     fn name(&self) -> &'static str {
         match self {
-            Self::Cert(_) => "cert",
             Self::Token(_) => "token",
             Self::Upstream(_) => "upstream",
             Self::Usage(_) => "usage",
@@ -144,6 +145,7 @@ impl Arguments {
             Verb::Check(arguments) => arguments.run(self.config.as_deref(), environment()),
             Verb::Tenant(verb) => verb.run(&config()?),
             Verb::Domain(verb) => verb.run(&config()?),
+            Verb::Cert(verb) => verb.run(&config()?),
             Verb::Key(verb) => verb.run(&config()?),
             Verb::Store(verb) => verb.run(&config()?),
             Verb::Healthcheck(arguments) => arguments.run(&config()?),

@@ -14,7 +14,7 @@ use super::CliError;
 use super::output::{self, OutputOption};
 use super::session::with_store;
 use crate::app::StartError;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::decide::explain::{Explanation, Forwarded, Outcome, explain};
 use crate::decide::{self, Policy, Visit};
@@ -22,8 +22,9 @@ use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
 use crate::model::Refusal;
 use crate::resolve::{Facts, Resolver, Tokens};
+use crate::seal::SealError;
 use crate::sign::{Claims, Signer};
-use crate::store::{Access, Store};
+use crate::store::{Access, Changes, Store};
 use crate::tls::Inventory;
 use crate::upstream::Upstreams;
 
@@ -85,7 +86,10 @@ impl ExplainArguments {
         store: &Store,
     ) -> Result<Explanation, CliError> {
         let (head, visit) = self.head()?;
-        Explainer::new(config, store)?.explain(head, &visit).await
+        Explainer::new(config, store)
+            .await?
+            .explain(head, &visit)
+            .await
     }
 
     /// The head as a browser would send it, and the connection it would come in by.
@@ -140,7 +144,7 @@ struct Explainer {
 }
 
 impl Explainer {
-    fn new(config: &Config, store: &Store) -> Result<Self, CliError> {
+    async fn new(config: &Config, store: &Store) -> Result<Self, CliError> {
         let (clock, control) = (Clock::system(), tokio::runtime::Handle::current());
         let metrics = Metrics::new(0).map_err(StartError::Metrics)?;
         let source = Arc::new(store.clone());
@@ -175,6 +179,9 @@ impl Explainer {
             Upstreams::new(&config.upstreams, &[], &metrics).map_err(StartError::Upstream)?;
         let (inventory, _) =
             Inventory::load(&config.tls, metrics, clock.now()).map_err(StartError::Tls)?;
+        if config.edge.redirect_https && !config.edge.https.is_empty() {
+            know_names(&inventory, store, clock.now()).await?;
+        }
         let signer = Signer::new(&config.signing, &config.upstreams).map_err(StartError::Sign)?;
         Ok(Self {
             policy: Policy::new(config, upstreams, inventory),
@@ -213,6 +220,16 @@ impl Explainer {
             claims,
         ))
     }
+}
+
+/// Lets `inventory` know for which names the store has certificates. No certificate is opened.
+async fn know_names(inventory: &Inventory, store: &Store, now: Timestamp) -> Result<(), CliError> {
+    let unseal = |_: &str, _: &[u8]| Err(SealError::OtherKey);
+    inventory.expect_store(tokio::runtime::Handle::current(), Box::new(unseal));
+    inventory.attach(Arc::new(store.clone()));
+    inventory.apply(&Changes::Lost(store.cursor().await?));
+    inventory.refresh(now).await?;
+    Ok(())
 }
 
 impl Report {

@@ -133,8 +133,14 @@ async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result
 
 /// Every name in the head, looked up; the only step that waits for anything but the upstream.
 async fn tenant(stage: &Stage<'_>, arrival: &Arrival) -> Facts {
+    let shared = &stage.worker.shared;
     match &arrival.target {
-        Target::Tenant(keys) => stage.worker.shared.resolver.facts(keys).await,
+        Target::Tenant(keys) => {
+            // Before the look-ups: what they say would be old after this.
+            let (visit, hostname) = (&stage.connection.visit, &arrival.host.hostname);
+            shared.policy.settle(visit, hostname).await;
+            shared.resolver.facts(keys).await
+        }
         Target::Server => Facts::default(),
     }
 }

@@ -42,6 +42,7 @@ impl Folder {
             directory: directory.path().to_owned(),
             default: None,
             minimum: TlsVersion::Tls12,
+            memory: 1 << 20,
         };
         Self {
             directory,
