@@ -57,7 +57,17 @@ impl Folder {
         self.with_validity(name, hosts, 2020, 4000)
     }
 
+    /// The same for a folder in use.
+    pub(crate) fn issue(&self, name: &str, hosts: &[&str]) {
+        self.issue_valid(name, hosts, 2020, 4000);
+    }
+
     fn with_validity(self, name: &str, hosts: &[&str], from: i32, to: i32) -> Self {
+        self.issue_valid(name, hosts, from, to);
+        self
+    }
+
+    pub(crate) fn issue_valid(&self, name: &str, hosts: &[&str], from: i32, to: i32) {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
         params.not_before = date_time_ymd(from, 1, 1);
@@ -66,7 +76,6 @@ impl Folder {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         self.write(&format!("{name}.crt"), &certificate.pem());
         self.write(&format!("{name}.key"), &key.serialize_pem());
-        self
     }
 
     pub(crate) fn path(&self, file: &str) -> std::path::PathBuf {

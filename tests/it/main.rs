@@ -9,6 +9,8 @@
 mod admin;
 mod assertion;
 mod canaries;
+mod certificate_commands;
+mod certificate_store;
 mod certificates;
 mod cli;
 mod command;

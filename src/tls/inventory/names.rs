@@ -1,4 +1,4 @@
-//! The set of all names that there is a certificate for in the store, as 64-bit hashes: eight bytes a name, kept up by the feed. What
+//! The set of all names that there is a certificate for in the store, as 64-bit hashes, kept up by the feed. What
 //! is not in it costs no query, and it says without one which names can be served over TLS.
 
 use std::collections::HashSet;
@@ -170,8 +170,8 @@ impl Set {
 }
 
 /// The hashes are hashes already.
-#[derive(Default)]
-struct AsIs(u64);
+#[derive(Default, Clone, Copy)]
+pub(super) struct AsIs(u64);
 
 impl Hasher for AsIs {
     fn finish(&self) -> u64 {

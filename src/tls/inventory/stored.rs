@@ -1,5 +1,6 @@
 //! Certificates of the store: loaded when a visitor asks for them, kept within a bound, dropped by the change feed.
 
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 
 use super::flights::{Flights, Landing};
 use super::ledger::{Ledger, Stamp};
-use super::names::{NameHash, NameHasher, Names, Standing};
+use super::names::{AsIs, NameHash, NameHasher, Names, Standing};
 use super::{Found, Unseal};
 use crate::model::{DomainPattern, Hostname};
 use crate::store::{Change, Changed, Changes, SharedCertificateStore, StoreError};
@@ -43,8 +44,8 @@ pub(super) struct Stored {
     pub(super) hasher: NameHasher,
     pub(super) flights: Flights,
     names: Names,
-    certificates: Cache<NameHash, Kept>,
-    absences: Cache<NameHash, Stamp>,
+    certificates: Cache<NameHash, Kept, BuildHasherDefault<AsIs>>,
+    absences: Cache<NameHash, Stamp, BuildHasherDefault<AsIs>>,
     up: AtomicBool,
     stirred: Notify,
 }
@@ -70,11 +71,11 @@ impl Stored {
             certificates: Cache::builder()
                 .max_capacity(memory)
                 .weigher(weight)
-                .build(),
+                .build_with_hasher(BuildHasherDefault::default()),
             absences: Cache::builder()
                 .max_capacity(ABSENCES)
                 .time_to_live(ABSENCE_TTL)
-                .build(),
+                .build_with_hasher(BuildHasherDefault::default()),
             up: AtomicBool::new(false),
             stirred: Notify::new(),
         }
@@ -142,9 +143,7 @@ impl Stored {
     pub(super) fn covers(&self, hostname: &Hostname) -> bool {
         let exact = self.hasher.exact(hostname);
         let wildcard = self.hasher.wildcard_over(hostname);
-        let either = |there: &dyn Fn(NameHash) -> bool| {
-            there(exact) || wildcard.is_some_and(there)
-        };
+        let either = |there: &dyn Fn(NameHash) -> bool| there(exact) || wildcard.is_some_and(there);
         either(&|name| self.names.contains(name))
             || (!self.names.is_whole() && either(&|name| self.kept(name).is_some()))
     }
