@@ -207,3 +207,30 @@ impl Era {
 const SLOT_BITS: u32 = 16;
 /// Slots of marks.
 pub(super) const SLOTS: usize = 1 << SLOT_BITS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_certificates_is_no_news_to_who_remembers_routes() {
+        let applied = Applied::new();
+        let epoch = uuid::Uuid::from_u128(1);
+        applied.restart(Cursor { epoch, position: 1 });
+        let before = applied.generation();
+        let change = |position, what| Change {
+            position,
+            at: 0,
+            what,
+        };
+        assert!(!applied.advance(&[change(2, Changed::Certificates(Vec::new()))]));
+        assert_eq!(applied.generation(), before);
+        assert_eq!(applied.cursor().map(|cursor| cursor.position), Some(2));
+        let both = [
+            change(3, Changed::Certificates(Vec::new())),
+            change(4, Changed::Unknown),
+        ];
+        assert!(applied.advance(&both));
+        assert_ne!(applied.generation(), before);
+    }
+}

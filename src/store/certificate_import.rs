@@ -1,7 +1,5 @@
 //! Certificates into the store: one or a hundred thousand, all or none.
 
-use std::collections::HashSet;
-
 use uuid::Uuid;
 
 use crate::model::certificate::CertificateSource;
@@ -66,10 +64,7 @@ impl Store {
             signing_keys::check_sealed_by(&mut tx, sealer).await?;
             let replaced = held(&mut tx, &rows).await?;
             insert(&mut tx, list, &rows).await?;
-            let old: HashSet<Uuid> = replaced.iter().copied().collect();
-            for id in old {
-                bury(&mut tx, id).await?;
-            }
+            bury(&mut tx, &replaced).await?;
             let imported = ImportedCertificates {
                 certificates: list.len(),
                 names: rows.iter().map(|row| row.names.len()).sum(),

@@ -263,14 +263,15 @@ pub(super) async fn reseal<E: From<StoreError>>(
     }
 }
 
-/// Takes the certificate away from a name; one that no name is left of goes.
-pub(super) async fn bury(tx: &mut Writing, id: Uuid) -> Result<(), StoreError> {
-    tx.run(
-        "delete from certificates where id = $1 and not exists (select 1 from certificate_names where certificate = $1)",
-        &[id.into()],
+/// Ends those of `certificates` that no name is left of.
+pub(super) async fn bury(tx: &mut Writing, certificates: &[Uuid]) -> Result<(), StoreError> {
+    let ids: Vec<Arg<'_>> = certificates.iter().map(|id| (*id).into()).collect();
+    tx.run_with(
+        "delete from certificates where id in",
+        &ids,
+        "and not exists (select 1 from certificate_names n where n.certificate = certificates.id)",
     )
     .await
-    .map(drop)
 }
 
 impl Store {
@@ -291,7 +292,7 @@ impl Store {
                 &[(&name).into()],
             )
             .await?;
-            bury(&mut tx, gone.id).await?;
+            bury(&mut tx, &[gone.id]).await?;
             tx.audit("cert.remove", &name, &gone.fingerprint).await?;
             let change = super::CertificateChange {
                 pattern: pattern.clone(),

@@ -113,6 +113,23 @@ impl Session {
         Ok(found)
     }
 
+    /// Runs a statement on the rows whose `column` is one of `values`. `head` is `delete from … where column in`, `tail` what else must
+    /// hold.
+    pub(super) async fn run_with(
+        &mut self,
+        head: &'static str,
+        values: &[Arg<'_>],
+        tail: &'static str,
+    ) -> Result<(), StoreError> {
+        let mark = self.either(PLAIN, NUMBERED);
+        for chunk in values.chunks(2_000) {
+            let sql = format!("{head} {} {tail}", placeholders(mark, chunk.len(), 1));
+            self.run_sql(AssertSqlSafe(sql).into_sql_str(), chunk)
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn run_sql(&mut self, sql: SqlStr, args: &[Arg<'_>]) -> Result<u64, StoreError> {
         Ok(match self.connection() {
             Connection::Sqlite(c) => query!(sql, args).execute(c).await?.rows_affected(),

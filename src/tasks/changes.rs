@@ -196,7 +196,11 @@ async fn keep_certificates(inventory: Arc<Inventory>, clock: Clock) {
             match inventory.refresh(clock.now()).await {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the certificates cannot be listed"),
+                // Once: while the store is away that is all there is to say.
+                Err(error) if pause == FIRST_PAUSE => {
+                    tracing::warn!(%error, "the certificates cannot be listed");
+                }
+                Err(_) => {}
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use vestibule::store::{Changes, RouteSource};
+use vestibule::store::{Change, Changed, Changes, RouteSource};
 
 use super::{Node, host};
 use crate::harness::{on_both_stores, until};
@@ -18,6 +18,7 @@ on_both_stores!(
     what_was_read_before_a_change_is_not_shown_after_it,
     memory_is_bounded_and_what_was_evicted_is_loaded_again,
     another_epoch_drops_what_is_in_memory,
+    only_what_may_be_about_certificates_drops_them,
 );
 
 async fn nothing_is_loaded_before_somebody_asks(url: Option<&str>) {
@@ -153,4 +154,23 @@ async fn another_epoch_drops_what_is_in_memory(url: Option<&str>) {
     assert!(node.inventory.certificate(&host("acme.test")).is_none());
     node.shown(&edge, "acme.test").await;
     assert_eq!(node.gate.asked(), ["acme.test", "acme.test"]);
+}
+
+async fn only_what_may_be_about_certificates_drops_them(url: Option<&str>) {
+    let node = Node::with_names(url, &[("acme", &["acme.test"])]).await;
+    let edge = node.edge().await;
+    node.shown(&edge, "acme.test").await;
+    let acme = host("acme.test");
+    for (what, kept) in [
+        (Changed::Bulk, true),
+        (Changed::SigningKeys, true),
+        // Of a later version: nobody here can say what it is about.
+        (Changed::Unknown, false),
+    ] {
+        let position = node.followed.position + 1;
+        let at = 0;
+        let change = Change { position, at, what };
+        node.inventory.apply(&Changes::Next(vec![change]));
+        assert_eq!(node.inventory.certificate(&acme).is_some(), kept);
+    }
 }
