@@ -26,7 +26,7 @@ use crate::shutdown::Stopping;
 use crate::sign::Signer;
 use crate::tasks::changes::Follower;
 use crate::tasks::snapshot::SnapshotTask;
-use crate::tls::{CertificateFault, Inventory, TlsAcceptor};
+use crate::tls::{Inventory, TlsAcceptor};
 use crate::upstream::Upstreams;
 
 /// How long a start waits for the first answer of a store that is open.
@@ -295,7 +295,8 @@ fn inventory(
     let (inventory, report) =
         Inventory::load(&config.tls, Arc::clone(metrics), now).map_err(StartError::Tls)?;
     if !config.edge.https.is_empty() {
-        for fault in report.faults.iter().filter(|fault| !is_nothing(fault)) {
+        let faults = report.faults.iter();
+        for fault in faults.filter(|fault| !fault.is_no_folder()) {
             tracing::warn!(
                 error = fault as &dyn std::error::Error,
                 "a certificate is not used"
@@ -303,11 +304,6 @@ fn inventory(
         }
     }
     Ok(inventory)
-}
-
-/// The folder is not there: where one is configured, the configuration has been refused; else all certificates are in the store.
-fn is_nothing(fault: &CertificateFault) -> bool {
-    matches!(fault, CertificateFault::Directory { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 async fn upstreams(

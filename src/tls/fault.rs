@@ -115,6 +115,11 @@ pub enum CertificateFault {
 }
 
 impl CertificateFault {
+    /// The folder is not there. One that was configured has been refused with the configuration, so all certificates are in the store.
+    pub fn is_no_folder(&self) -> bool {
+        matches!(self, Self::Directory { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// What the operator can do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {

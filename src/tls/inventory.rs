@@ -19,6 +19,7 @@ pub use folder::LoadReport;
 use folder::Snapshot;
 use stored::Stored;
 
+use super::fault::CertificateFault;
 use super::load::Certificate;
 use super::protocol::Protocol;
 use crate::clock::Timestamp;
@@ -97,10 +98,9 @@ impl Inventory {
             outside_validity: (snapshot.all.len() - valid.len()) as u64,
             soonest: valid.iter().map(|it| it.not_after.0).min(),
         };
-        let faulty = report
-            .faults
-            .len()
-            .saturating_sub(snapshot.all.len() - valid.len());
+        let is_faulty = |fault: &&CertificateFault| !fault.is_no_folder();
+        let faulty = report.faults.iter().filter(is_faulty).count();
+        let faulty = faulty.saturating_sub(snapshot.all.len() - valid.len());
         self.snapshot.store(Arc::new(snapshot));
         self.count(|counted| (counted.folder, counted.faulty) = (folder, faulty));
         report

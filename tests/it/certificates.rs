@@ -198,6 +198,13 @@ fn a_folder_that_is_not_there_is_a_fault_and_no_failure() {
         report.faults[..],
         [CertificateFault::Directory { .. }]
     ));
+    // All certificates may be in the store: nothing to be alarmed about.
+    let faulty = folder
+        .metrics
+        .certificates
+        .with_label_values(&["faulty"])
+        .get();
+    assert_eq!(faulty, 0);
     assert_eq!(shown(&inventory, "acme.test"), None);
 }
 

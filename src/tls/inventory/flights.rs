@@ -128,7 +128,14 @@ impl Flight {
         let certificate = match looked.certificate.map(|sealed| self.open(&sealed)) {
             None => None,
             Some(Some(certificate)) => Some(certificate),
-            Some(None) => return Landing::Failed,
+            Some(None) => {
+                if let Some(name) = by
+                    && let Some(stamp) = era.stamp(looked.at, name)
+                {
+                    stored.keep_unusable(name, stamp);
+                }
+                return Landing::Failed;
+            }
         };
         let found = certificate
             .clone()

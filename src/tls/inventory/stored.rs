@@ -27,6 +27,10 @@ const ABSENCE_TTL: Duration = Duration::from_secs(10);
 /// the set of names is whole.
 const ABSENCES: u64 = 10_000;
 
+/// Rows remembered that cannot be used (sealed with another key, as a rule), for as long: a visitor who asks for one over and over must
+/// not keep the store and the log busy.
+const UNUSABLE: u64 = 1_000;
+
 /// A certificate in memory.
 #[derive(Clone)]
 pub(super) struct Kept {
@@ -46,6 +50,7 @@ pub(super) struct Stored {
     names: Names,
     certificates: Cache<NameHash, Kept, BuildHasherDefault<AsIs>>,
     absences: Cache<NameHash, Stamp, BuildHasherDefault<AsIs>>,
+    unusable: Cache<NameHash, Stamp, BuildHasherDefault<AsIs>>,
     up: AtomicBool,
     stirred: Notify,
 }
@@ -72,10 +77,8 @@ impl Stored {
                 .max_capacity(memory)
                 .weigher(weight)
                 .build_with_hasher(BuildHasherDefault::default()),
-            absences: Cache::builder()
-                .max_capacity(ABSENCES)
-                .time_to_live(ABSENCE_TTL)
-                .build_with_hasher(BuildHasherDefault::default()),
+            absences: stamps(ABSENCES, ABSENCE_TTL),
+            unusable: stamps(UNUSABLE, ABSENCE_TTL),
             up: AtomicBool::new(false),
             stirred: Notify::new(),
         }
@@ -90,20 +93,27 @@ impl Stored {
 
     fn known(&self, hostname: &Hostname) -> Option<Found> {
         let exact = self.hasher.exact(hostname);
-        if let Some(certificate) = self.kept(exact) {
-            return Some(Found::Certificate(certificate));
-        }
         // Exact before wildcard: the wildcard counts only where it is certain that there is nothing for the name itself.
+        if let Some(found) = self.found(exact) {
+            return Some(found);
+        }
         if !self.is_absent(exact) {
             return None;
         }
         let Some(wildcard) = self.hasher.wildcard_over(hostname) else {
             return Some(Found::Absent);
         };
-        if let Some(certificate) = self.kept(wildcard) {
+        self.found(wildcard)
+            .or_else(|| self.is_absent(wildcard).then_some(Found::Absent))
+    }
+
+    /// What is remembered of a row for this very name.
+    fn found(&self, name: NameHash) -> Option<Found> {
+        if let Some(certificate) = self.kept(name) {
             return Some(Found::Certificate(certificate));
         }
-        self.is_absent(wildcard).then_some(Found::Absent)
+        let stamp = self.unusable.get(&name)?;
+        self.ledger.holds(&stamp).then_some(Found::Unavailable)
     }
 
     /// Asks the store where memory does not know.
@@ -161,6 +171,10 @@ impl Stored {
         self.absences.insert(name, stamp);
     }
 
+    pub(super) fn keep_unusable(&self, name: NameHash, stamp: Stamp) {
+        self.unusable.insert(name, stamp);
+    }
+
     fn kept(&self, name: NameHash) -> Option<Arc<Certificate>> {
         let kept = self.certificates.get(&name)?;
         self.ledger.holds(&kept.stamp).then_some(kept.certificate)
@@ -185,6 +199,7 @@ impl Stored {
                 self.ledger.restart(*cursor);
                 self.certificates.invalidate_all();
                 self.absences.invalidate_all();
+                self.unusable.invalidate_all();
                 self.stirred.notify_one();
             }
         }
@@ -244,6 +259,13 @@ impl Stored {
     pub(super) fn sizes(&self) -> (u64, Option<usize>) {
         (self.certificates.entry_count(), self.names.len())
     }
+}
+
+fn stamps(many: u64, ttl: Duration) -> Cache<NameHash, Stamp, BuildHasherDefault<AsIs>> {
+    Cache::builder()
+        .max_capacity(many)
+        .time_to_live(ttl)
+        .build_with_hasher(BuildHasherDefault::default())
 }
 
 impl Landing {
