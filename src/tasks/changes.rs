@@ -136,6 +136,10 @@ impl Follower {
     fn take(&self, changes: &Changes) -> bool {
         // The resolver last: it keeps the cursor.
         if let Some(inventory) = &self.inventory {
+            // Routes may be remembered from an earlier life, whose feed goes on; certificates never are.
+            if let (Changes::Next(_), Some(cursor)) = (changes, self.resolver.cursor()) {
+                inventory.begin(cursor);
+            }
             inventory.apply(changes);
         }
         self.resolver.apply(changes);

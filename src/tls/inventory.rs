@@ -27,7 +27,7 @@ use crate::config;
 use crate::metrics::Metrics;
 use crate::model::{Hostname, Secret};
 use crate::seal::SealError;
-use crate::store::{CertificateSummary, Changes, SharedCertificateStore, StoreError};
+use crate::store::{CertificateSummary, Changes, Cursor, SharedCertificateStore, StoreError};
 
 /// The TLS library would not start (no randomness for the ticket keys).
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +171,14 @@ impl Inventory {
     /// What visitors are shown who name no host, or one that nobody here has a certificate for.
     pub fn default_certificate(&self) -> Option<Arc<Certificate>> {
         self.snapshot.load().default.clone()
+    }
+
+    /// Says where the feed stands whose changes are about to be applied; only the first time counts. Without it, or a loss, nothing that
+    /// is read can be kept.
+    pub fn begin(&self, cursor: Cursor) {
+        if let Some(stored) = self.stored.get() {
+            stored.begin(cursor);
+        }
     }
 
     /// Brings changes of the store into force: when this returns, nothing from before them is shown any more. One caller at a time.

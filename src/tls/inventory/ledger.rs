@@ -94,6 +94,11 @@ impl Era {
         })
     }
 
+    /// Whether a feed is followed in this era.
+    pub(super) fn has_begun(&self) -> bool {
+        self.epoch.is_some()
+    }
+
     /// Whether an answer read at `at` belongs to the feed that was followed in this era.
     pub(super) fn is_of(&self, at: Cursor) -> bool {
         self.epoch == Some(at.epoch)

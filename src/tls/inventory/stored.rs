@@ -15,7 +15,7 @@ use super::ledger::{Ledger, Stamp};
 use super::names::{AsIs, NameHash, NameHasher, Names, Standing};
 use super::{Found, Unseal};
 use crate::model::{DomainPattern, Hostname};
-use crate::store::{Change, Changed, Changes, SharedCertificateStore, StoreError};
+use crate::store::{Change, Changed, Changes, Cursor, SharedCertificateStore, StoreError};
 use crate::tls::load::Certificate;
 use crate::tls::protocol::Protocol;
 
@@ -190,6 +190,13 @@ impl Stored {
         }
     }
 
+    /// See [`super::Inventory::begin`]. One caller at a time, the one of [`Stored::apply`].
+    pub(super) fn begin(&self, cursor: Cursor) {
+        if !self.ledger.era().has_begun() {
+            self.apply(&Changes::Lost(cursor));
+        }
+    }
+
     /// Brings `changes` into force: when this returns, no answer from before them is given any more. One caller at a time.
     pub(super) fn apply(&self, changes: &Changes) {
         match changes {
@@ -257,6 +264,8 @@ impl Stored {
 
     /// Certificates in memory, roughly, and names in the set, `None` while it is not whole.
     pub(super) fn sizes(&self) -> (u64, Option<usize>) {
+        // Evicts what is too much now and not with some later access.
+        self.certificates.run_pending_tasks();
         (self.certificates.entry_count(), self.names.len())
     }
 }

@@ -21,6 +21,7 @@ on_both_stores!(
     plain_requests_are_sent_to_tls_as_soon_as_it_can_be_had,
     a_node_that_starts_knows_at_once_what_it_can_serve,
     keys_that_are_sealed_anew_are_opened_on_every_node,
+    a_node_with_a_snapshot_keeps_what_it_loads,
 );
 
 /// A node with TLS and no files of certificates.
@@ -208,4 +209,23 @@ async fn keys_that_are_sealed_anew_are_opened_on_every_node(store: Option<&str>)
         shake(&second, &folder, "globex.localhost").await.ok()
     })
     .await;
+}
+
+/// It goes on with the feed where the snapshot ends, so nothing tells it to begin anew.
+async fn a_node_with_a_snapshot_keeps_what_it_loads(store: Option<&str>) {
+    let (upstream, folder) = (TestUpstream::echo(), Folder::new());
+    let [node, _] = fleet(&upstream, store).await;
+    import(&node, &folder, "acme", &["acme.localhost"]).await;
+    node.comes_to("acme.localhost", 308).await;
+    let node = node.pause().await.start().await;
+    let names = "vestibule_cache_entries{cache=\"certificate_names\"}";
+    node.until_metric(names, 1.0).await;
+    for _ in 0..3 {
+        let answer = ask(&node, &folder, "acme.localhost", "acme.localhost").await;
+        assert_eq!(answer.status, 200);
+    }
+    let queries = "vestibule_store_query_seconds_count{query=\"certificate_for\"}";
+    assert_eq!(node.metric(queries).await, 1.0);
+    node.command("cert remove acme.localhost").await.succeeds();
+    node.until_metric(names, 0.0).await;
 }
