@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 
+mod cert;
 mod check;
 mod completions;
 mod dev;
@@ -53,6 +54,9 @@ enum Verb {
     /// Custom domains
     #[command(subcommand)]
     Domain(domain::DomainVerb),
+    /// Certificates that visitors are shown
+    #[command(subcommand)]
+    Cert(cert::CertVerb),
     /// Signing keys and the key that seals them
     #[command(subcommand)]
     Key(key::KeyVerb),
@@ -74,8 +78,6 @@ enum Verb {
 /// Verbs that are promised and not built yet: said so, not taken for a slip of the pen.
 #[derive(Debug, Subcommand)]
 enum Later {
-    #[command(hide = true)]
-    Cert(Anything),
     #[command(hide = true)]
     Token(Anything),
     #[command(hide = true)]
@@ -106,7 +108,6 @@ struct Anything {
 impl Later {
     fn name(&self) -> &'static str {
         match self {
-            Self::Cert(_) => "cert",
             Self::Token(_) => "token",
             Self::Upstream(_) => "upstream",
             Self::Usage(_) => "usage",
@@ -145,6 +146,7 @@ impl Arguments {
             Verb::Check(arguments) => arguments.run(self.config.as_deref(), environment()),
             Verb::Tenant(verb) => verb.run(&config()?),
             Verb::Domain(verb) => verb.run(&config()?),
+            Verb::Cert(verb) => verb.run(&config()?),
             Verb::Key(verb) => verb.run(&config()?),
             Verb::Store(verb) => verb.run(&config()?),
             Verb::Healthcheck(arguments) => arguments.run(&config()?),

@@ -155,6 +155,13 @@ impl Policy {
         }
     }
 
+    /// Returns when it is known whether `hostname` can be served over TLS, where the answer depends on it. Nearly always at once.
+    pub async fn settle(&self, visit: &Visit, hostname: &Hostname) {
+        if self.redirect.is_some() && !visit.secure {
+            self.inventory.settle(hostname).await;
+        }
+    }
+
     /// Whether `address` belongs to a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

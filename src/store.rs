@@ -16,10 +16,12 @@ use uuid::{ContextV7, Uuid};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::Metrics;
-use crate::model::{LookupKey, Route, TenantId};
+use crate::model::{DomainPattern, LookupKey, Route, TenantId};
 
 mod audit;
 mod backup;
+mod certificate_import;
+mod certificates;
 mod changes;
 mod domains;
 mod embedded;
@@ -42,6 +44,11 @@ use embedded::EmbeddedFile;
 
 pub use audit::AuditEntry;
 pub use backup::{Backup, BackupError, Existing, Held};
+pub use certificate_import::{ImportedCertificates, NewCertificate};
+pub use certificates::{
+    CertificateStore, CertificateSummary, CoveredNames, LookedCertificate, SealedCertificate,
+    SharedCertificateStore, StoredCertificate,
+};
 pub use changes::FEED_LOCK;
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
@@ -109,10 +116,24 @@ pub enum Changed {
         /// Names gained or lost.
         names: Vec<LookupKey>,
     },
-    /// So much that it is not listed.
+    /// So many routes that they are not listed.
     Bulk,
     /// Signing keys.
     SigningKeys,
+    /// Certificates, by the names that are served with another one, or none, from now on; empty where these are too many to list.
+    /// No route changes with them.
+    Certificates(Vec<CertificateChange>),
+    /// Something of a later version: whatever was read before may be wrong.
+    Unknown,
+}
+
+/// What became of a name's certificate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CertificateChange {
+    /// The name.
+    pub pattern: DomainPattern,
+    /// Whether there is one now.
+    pub present: bool,
 }
 
 /// What the resolver asks of the store. A seam: tests put a gate in front of the real one.

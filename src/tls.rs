@@ -5,7 +5,9 @@
 
 mod accept;
 mod client;
+mod fault;
 mod hello;
+mod import;
 mod inventory;
 mod load;
 mod local_ca;
@@ -13,6 +15,8 @@ mod protocol;
 
 pub use accept::{HandshakeError, TlsAcceptor, TlsFacts};
 pub use client::{ClientConfigError, client_config};
-pub use inventory::{Inventory, LoadReport, SetupError};
-pub use load::{Certificate, CertificateFault};
+pub use fault::CertificateFault;
+pub use import::Brought;
+pub use inventory::{Found, Inventory, LoadReport, SetupError, Unseal};
+pub use load::Certificate;
 pub use local_ca::{Issued, LocalCa, LocalCaError};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::StartError;
-use crate::model::SigningKeyRecord;
-use crate::seal::Sealer;
+use crate::model::{Secret, SigningKeyRecord};
+use crate::seal::{SealError, Sealer};
 use crate::sign::Signer;
 use crate::store::{Store, StoreError};
 
@@ -58,6 +58,23 @@ impl NodeKeys {
         self.unlock(sealer);
         self.take(records);
         Ok(())
+    }
+
+    /// Opens another secret of the store. One that was sealed anew while this node was running is opened with the file as it is now.
+    pub(super) fn unseal(&self, purpose: &str, sealed: &[u8]) -> Result<Secret, SealError> {
+        let open = || match &*self.sealer.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(sealer) => sealer.unseal(purpose, sealed),
+            None => Err(SealError::OtherKey),
+        };
+        match open() {
+            Err(SealError::OtherKey) => {
+                if let Some(sealer) = Sealer::open(&self.file)? {
+                    self.unlock(sealer);
+                }
+                open()
+            }
+            other => other,
+        }
     }
 
     /// Reads the keys anew from the store. Assertions handed out so far are forgotten: in a restored store the versions of rows may

@@ -105,6 +105,11 @@ impl StoreOpener {
         }
     }
 
+    /// The store, once it is open.
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
     /// The store for the follower of its feed, opened if it is not open yet.
     pub(super) async fn opened(&self) -> Result<Opened, StoreError> {
         let store = match self.store.get() {

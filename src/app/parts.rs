@@ -53,9 +53,9 @@ impl Parts {
         stopping: Stopping,
     ) -> Result<(Self, AccessLogGuard), StartError> {
         let metrics = Metrics::new(config.metrics.tenant_series).map_err(StartError::Metrics)?;
-        let routes = Routes::build(config, &clock, &metrics, stopping.clone()).await?;
-        let upstreams = upstreams(config, addresses, &metrics, stopping.clone()).await?;
         let inventory = inventory(config, &metrics, clock.now())?;
+        let routes = Routes::build(config, &clock, &metrics, &inventory, stopping.clone()).await?;
+        let upstreams = upstreams(config, addresses, &metrics, stopping.clone()).await?;
         let (access_log, log) = AccessLog::start(&config.log.access, Arc::clone(&metrics))
             .map_err(system("the access log"))?;
         let shared = Shared {
@@ -150,12 +150,14 @@ impl Routes {
         config: &Config,
         clock: &Clock,
         metrics: &Arc<Metrics>,
+        inventory: &Arc<Inventory>,
         stopping: Stopping,
     ) -> Result<Self, StartError> {
         let control = Handle::current();
         let signer = Signer::new(&config.signing, &config.upstreams).map_err(StartError::Sign)?;
         let file = config.store.secret_key_file.clone();
         let keys = Arc::new(NodeKeys::new(Arc::clone(&signer), file));
+        let inventory = stored_certificates(config, inventory, &control, &keys);
         let resolver = Resolver::new(
             &config.cache,
             None,
@@ -171,7 +173,7 @@ impl Routes {
         if !open {
             keys.restore(remembered)?;
         }
-        follow(config, &resolver, &opener);
+        follow(config, clock, (&resolver, inventory), &opener);
         if open {
             first_contact(&resolver).await;
         }
@@ -225,19 +227,48 @@ fn tokens(
     .map_err(StartError::Tokens)
 }
 
+/// The inventory again, with the store behind its folder; none where nobody is shown a certificate.
+fn stored_certificates(
+    config: &Config,
+    inventory: &Arc<Inventory>,
+    control: &Handle,
+    keys: &Arc<NodeKeys>,
+) -> Option<Arc<Inventory>> {
+    if config.edge.https.is_empty() {
+        return None;
+    }
+    let keys = Arc::clone(keys);
+    let unseal = move |purpose: &str, sealed: &[u8]| keys.unseal(purpose, sealed);
+    inventory.expect_store(control.clone(), Box::new(unseal));
+    Some(Arc::clone(inventory))
+}
+
 /// Follows the store's feed for as long as the process lives.
-fn follow(config: &Config, resolver: &Arc<Resolver>, opener: &Arc<StoreOpener>) {
+fn follow(
+    config: &Config,
+    clock: &Clock,
+    (resolver, inventory): (&Arc<Resolver>, Option<Arc<Inventory>>),
+    opener: &Arc<StoreOpener>,
+) {
     let wake = Arc::new(Notify::new());
     tokio::spawn(Arc::clone(opener).keep_keys(Arc::clone(&wake)));
     let follower = Follower {
         resolver: Arc::clone(resolver),
+        inventory: inventory.clone(),
+        clock: clock.clone(),
         poll: config.store.poll,
         signing_keys_changed: Box::new(move || wake.notify_one()),
     };
     let opener = Arc::clone(opener);
     tokio::spawn(follower.run(move || {
-        let opener = Arc::clone(&opener);
-        async move { opener.opened().await }
+        let (opener, inventory) = (Arc::clone(&opener), inventory.clone());
+        async move {
+            let opened = opener.opened().await?;
+            if let (Some(inventory), Some(store)) = (inventory, opener.store()) {
+                inventory.attach(Arc::new(store.clone()));
+            }
+            Ok(opened)
+        }
     }));
 }
 
@@ -276,7 +307,8 @@ fn inventory(
     let (inventory, report) =
         Inventory::load(&config.tls, Arc::clone(metrics), now).map_err(StartError::Tls)?;
     if !config.edge.https.is_empty() {
-        for fault in &report.faults {
+        let faults = report.faults.iter();
+        for fault in faults.filter(|fault| !fault.is_no_folder()) {
             tracing::warn!(
                 error = fault as &dyn std::error::Error,
                 "a certificate is not used"

@@ -12,6 +12,7 @@ use crate::config::Faults;
 use crate::seal::SealError;
 use crate::sign::keys::KeyError;
 use crate::store::StoreError;
+use crate::tls::CertificateFault;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,12 @@ pub enum CliError {
         /// Tenants whose own upstream is not configured.
         upstreams: usize,
     },
+    /// Certificates that cannot be used; the others were not kept either.
+    #[error("{} cannot be imported, so nothing was", count(.0.len(), "certificate"))]
+    Certificates(Vec<BadCertificate>),
+    /// A certificate of the store cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateFault),
     /// The node was asked and did not say that it is well.
     #[error("the node at {address} {what}")]
     Unhealthy {
@@ -93,6 +100,33 @@ pub enum CliError {
     Runtime(#[source] std::io::Error),
 }
 
+/// One certificate that cannot be imported.
+#[derive(Debug)]
+pub struct BadCertificate {
+    /// Where it stands, unless the reason says so.
+    pub(super) place: Option<String>,
+    /// What is wrong with it, each cause behind its effect.
+    pub(super) reason: String,
+    /// What can be done about it.
+    pub(super) hint: Option<&'static str>,
+}
+
+impl BadCertificate {
+    /// At a place that the fault's own text does not name.
+    pub(super) fn new(place: Option<String>, fault: &CertificateFault) -> Self {
+        let causes = std::iter::successors(fault.source(), |cause| (*cause).source());
+        let mut reason = fault.to_string();
+        for cause in causes {
+            let _ = write!(reason, ": {cause}");
+        }
+        Self {
+            place,
+            reason,
+            hint: fault.hint(),
+        }
+    }
+}
+
 impl CliError {
     /// 2 where what was typed or configured is wrong, 1 where it was right and failed.
     pub fn exit_code(&self) -> ExitCode {
@@ -114,6 +148,10 @@ impl CliError {
             Self::Store(error) => error.hint(),
             Self::Start(error) => error.hint(),
             Self::Dev(error) => error.hint(),
+            Self::Certificates(bad) => {
+                bad.iter().find_map(|it| it.hint).map(str::to_owned)
+            }
+            Self::Certificate(fault) => fault.hint().map(str::to_owned),
             Self::Unreachable { .. } => {
                 Some("is `vestibule run` running with this configuration?".to_owned())
             }
@@ -151,6 +189,12 @@ pub(super) fn print(error: &CliError) {
     if let CliError::Store(StoreError::Import(faults)) = error {
         for fault in faults {
             let _ = writeln!(text, "cause: line {}: {}", fault.line, fault.reason);
+        }
+    }
+    if let CliError::Certificates(bad) = error {
+        for BadCertificate { place, reason, .. } in bad {
+            let place = place.iter().map(|place| format!("{place}: "));
+            let _ = writeln!(text, "cause: {}{reason}", place.collect::<String>());
         }
     }
     if let Some(hint) = error.hint() {

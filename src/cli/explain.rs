@@ -11,16 +11,17 @@ use super::CliError;
 use super::output::{self, OutputOption};
 use super::session::with_store;
 use crate::app::StartError;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::decide::explain::{Explanation, Forwarded, Outcome, explain};
 use crate::decide::{self, Policy};
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
-use crate::model::Refusal;
+use crate::model::{DomainPattern, Refusal};
 use crate::resolve::{Facts, Resolver, Tokens};
+use crate::seal::SealError;
 use crate::sign::{Claims, Signer};
-use crate::store::{Access, Store};
+use crate::store::{Access, CertificateStore as _, Changes, Store, StoredCertificate};
 use crate::tls::Inventory;
 use crate::upstream::Upstreams;
 
@@ -90,7 +91,9 @@ impl ExplainArguments {
         store: &Store,
     ) -> Result<Explanation, CliError> {
         let coming = Coming::new(self.method, &self.url, self.headers, self.from)?;
-        Explainer::new(config, store)?.explain(coming).await
+        let stored = stored_certificate(&coming, store).await?;
+        let explainer = Explainer::new(config, store).await?;
+        explainer.explain(coming, stored.as_ref()).await
     }
 }
 
@@ -104,7 +107,7 @@ struct Explainer {
 }
 
 impl Explainer {
-    fn new(config: &Config, store: &Store) -> Result<Self, CliError> {
+    async fn new(config: &Config, store: &Store) -> Result<Self, CliError> {
         let (clock, control) = (Clock::system(), tokio::runtime::Handle::current());
         let metrics = Metrics::new(0).map_err(StartError::Metrics)?;
         let source = Arc::new(store.clone());
@@ -139,6 +142,9 @@ impl Explainer {
             Upstreams::new(&config.upstreams, &[], &metrics).map_err(StartError::Upstream)?;
         let (inventory, _) =
             Inventory::load(&config.tls, metrics, clock.now()).map_err(StartError::Tls)?;
+        if config.edge.redirect_https && !config.edge.https.is_empty() {
+            know_names(&inventory, store, clock.now()).await?;
+        }
         let signer = Signer::new(&config.signing, &config.upstreams).map_err(StartError::Sign)?;
         Ok(Self {
             door: Door::new(config),
@@ -149,8 +155,12 @@ impl Explainer {
         })
     }
 
-    async fn explain(&self, coming: Coming) -> Result<Explanation, CliError> {
-        let (visit, steps) = match self.door.enter(&coming, &self.policy) {
+    async fn explain(
+        &self,
+        coming: Coming,
+        stored: Option<&StoredCertificate>,
+    ) -> Result<Explanation, CliError> {
+        let (visit, steps) = match self.door.enter(&coming, stored, &self.policy) {
             Ok(entered) => entered,
             Err(turned_away) => return Ok(*turned_away),
         };
@@ -185,6 +195,28 @@ impl Explainer {
         explanation.steps.splice(0..0, steps);
         Ok(explanation)
     }
+}
+
+/// Lets `inventory` know for which names the store has certificates. No certificate is opened.
+/// The certificate that the store has for the name that a visitor would ask one for.
+async fn stored_certificate(
+    coming: &Coming,
+    store: &Store,
+) -> Result<Option<StoredCertificate>, CliError> {
+    let Some(name) = coming.server_name() else {
+        return Ok(None);
+    };
+    let looked = store.certificate_for(&DomainPattern::Exact(name)).await?;
+    Ok(looked.certificate.map(|certificate| certificate.about))
+}
+
+async fn know_names(inventory: &Inventory, store: &Store, now: Timestamp) -> Result<(), CliError> {
+    let unseal = |_: &str, _: &[u8]| Err(SealError::OtherKey);
+    inventory.expect_store(tokio::runtime::Handle::current(), Box::new(unseal));
+    inventory.attach(Arc::new(store.clone()));
+    inventory.apply(&Changes::Lost(store.cursor().await?));
+    inventory.refresh(now).await?;
+    Ok(())
 }
 
 impl Report {

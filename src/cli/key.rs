@@ -60,6 +60,7 @@ struct Row {
 #[derive(Serialize)]
 struct Resealed {
     keys: usize,
+    certificates: usize,
 }
 
 impl KeyVerb {
@@ -141,12 +142,16 @@ async fn reseal(
         && records
             .iter()
             .all(|key| new.sealed(&key.sealed_private_key));
+    let mut others = 0;
     if !done {
         let missing = || StoreError::SealingKeyMissing { path: path.clone() };
         let old = Sealer::open(path)?.ok_or_else(missing)?;
-        store
-            .reseal(|all| keys::reseal(all, &old, &new).map_err(CliError::from))
-            .await?;
+        let other = |purpose: &str, sealed: &[u8]| {
+            let plain = old.unseal(purpose, sealed)?;
+            Ok::<_, CliError>(new.seal(purpose, plain.expose()))
+        };
+        let keys = |all: &[_]| keys::reseal(all, &old, &new).map_err(CliError::from);
+        (_, others) = store.reseal(keys, other).await?;
     }
     let kept = beside(path, &format!("{}.old", now.0));
     let rename = |from: &Path, to: &Path| {
@@ -165,8 +170,14 @@ async fn reseal(
     ));
     error::note(&format!("{} opens backups made until now", kept.display()));
     let keys = records.len();
-    output.print(&Resealed { keys }, |Resealed { keys }| {
-        format!("{} sealed anew", error::count(*keys, "key"))
+    let certificates = others;
+    output.print(&Resealed { keys, certificates }, |resealed| {
+        let Resealed { keys, certificates } = resealed;
+        let keys = error::count(*keys, "key");
+        format!(
+            "{keys} and {} sealed anew",
+            error::count(*certificates, "certificate")
+        )
     })
 }
 

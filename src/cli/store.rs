@@ -145,10 +145,11 @@ fn check_sealing_key(backup: &Backup, path: &Path) -> Result<(), CliError> {
 fn print(output: OutputOption, done: &str, report: Report) -> Result<(), CliError> {
     output.print(&report, |Report { file, held }| {
         format!(
-            "{}, {} and {} {done} {}",
+            "{}, {}, {} and {} {done} {}",
             error::count(held.tenants, "tenant"),
             error::count(held.domains, "domain"),
             error::count(held.signing_keys, "signing key"),
+            error::count(held.certificates, "certificate"),
             file.display()
         )
     })

@@ -61,6 +61,8 @@ pub struct Tls {
     pub default: Option<String>,
     /// Lowest version spoken.
     pub minimum: TlsVersion,
+    /// Bytes that certificates loaded from the store may take in memory, roughly.
+    pub memory: u64,
 }
 
 /// A TLS version.
@@ -74,6 +76,7 @@ pub enum TlsVersion {
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
+const MIB: u64 = 1 << 20;
 /// More data-plane threads than any machine has use for.
 const MAX_WORKERS: u32 = 1024;
 
@@ -131,13 +134,14 @@ impl Tls {
                 TlsVersion::Tls12,
                 &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)],
             ),
+            memory: section
+                .get("memory", |item| item.size(MIB..=1 << 40))
+                .unwrap_or(128 * MIB),
         };
-        if needed && !tls.directory.is_dir() {
-            let what = format!(
-                "`edge.https` needs certificates, and `tls.directory` {:?} is no folder",
-                tls.directory
-            );
-            let hint = "make it and put NAME.crt and NAME.key there for each certificate";
+        // The built-in one may be missing: the certificates may all be in the store.
+        if needed && section.has("directory") && !tls.directory.is_dir() {
+            let what = format!("`tls.directory` {:?} is no folder", tls.directory);
+            let hint = "make it and put NAME.crt and NAME.key there for each certificate, or leave it out where all are in the store";
             section.flaw(section.place_of("directory"), Reason::with_hint(what, hint));
         }
         tls

@@ -62,12 +62,14 @@ fn ours(visit: &Visit) -> &'static Scheme {
 ///
 /// RFC 9112 section 3.2, RFC 9113 section 8.3.1. The refusal is always 400.
 pub fn agreed_authority(head: &Parts, visit: &Visit) -> Result<Authority, Refusal> {
-    if let Some(scheme) = head.uri.scheme() {
-        if scheme != ours(visit) {
-            return Err(Refusal::bad_request(
-                "The scheme of the request is not that of the connection.",
-            ));
-        }
+    if head
+        .uri
+        .scheme()
+        .is_some_and(|scheme| scheme != ours(visit))
+    {
+        return Err(Refusal::bad_request(
+            "The scheme of the request is not that of the connection.",
+        ));
     }
     let line = match head.uri.authority() {
         Some(authority) => Some(parse(authority.as_str())?),

@@ -1,4 +1,6 @@
-//! Which names a certificate is good for.
+//! Which names a certificate is good for, and where it came from.
+
+use serde::{Deserialize, Serialize};
 
 use super::{DomainPattern, Hostname};
 
@@ -20,5 +22,30 @@ impl CertificateNames {
     /// The names, in the order of the certificate.
     pub fn patterns(&self) -> &[DomainPattern] {
         &self.0
+    }
+}
+
+/// Where a certificate in the store came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateSource {
+    /// An operator brought it.
+    Import,
+}
+
+impl CertificateSource {
+    /// Every source.
+    pub const ALL: [Self; 1] = [Self::Import];
+
+    /// Its name in the store, the CLI and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+        }
+    }
+
+    /// The source called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == name)
     }
 }

@@ -26,6 +26,10 @@ pub(super) async fn tenant(
     let Target::Tenant(keys) = &arrival.target else {
         return Facts::default();
     };
+    // Before the look-ups: what they say would be old after this.
+    let visit = &stage.connection.visit;
+    let policy = &stage.worker.shared.policy;
+    policy.settle(visit, &arrival.host.hostname).await;
     if let Some(known) = known {
         let remembered = known.route.borrow();
         if let Some(facts) = resolver.facts_at_hand(keys, remembered.as_ref(), stage.record.time) {

@@ -281,27 +281,35 @@ async fn send(
         part.endpoint = Some(answer.endpoint);
         part.retried = answer.retried;
     }
+    served(answer, upgrade.filter(|_| forward.upgrade), permit, live)
+}
+
+/// What an answer is to the visitor.
+fn served(
+    answer: Answer<RequestBody>,
+    upgrade: Option<OnUpgrade>,
+    permit: Permit,
+    live: Cuttable,
+) -> Result<Served, Refusal> {
     let Answer {
         response, tunnel, ..
     } = answer;
-    if let Some(upstream) = tunnel {
-        return match upgrade {
-            Some(visitor) if forward.upgrade => Ok(Served::Tunnel(Box::new(upgrade::Tunnel {
-                visitor,
-                upstream,
-                head: response.into_parts().0,
-                permit,
-                live,
-            }))),
-            _ => Err(Refusal::new(Code::UpstreamInvalid, "Try again.")
-                .because("101 without having been asked to upgrade")),
-        };
+    match (tunnel, upgrade) {
+        (None, _) => Ok(Served::Upstream(Box::new(respond::Upstreamed {
+            response,
+            permit,
+            live,
+        }))),
+        (Some(upstream), Some(visitor)) => Ok(Served::Tunnel(Box::new(upgrade::Tunnel {
+            visitor,
+            upstream,
+            head: response.into_parts().0,
+            permit,
+            live,
+        }))),
+        (Some(_), None) => Err(Refusal::new(Code::UpstreamInvalid, "Try again.")
+            .because("101 without having been asked to upgrade")),
     }
-    Ok(Served::Upstream(Box::new(respond::Upstreamed {
-        response,
-        permit,
-        live,
-    })))
 }
 
 fn refuse(

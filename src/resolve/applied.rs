@@ -133,16 +133,18 @@ impl Applied {
         for change in changes.iter().filter(|change| change.position > reached) {
             match &change.what {
                 Changed::Tenant { id, names } => self.mark(&era, change.position, *id, names),
-                Changed::Bulk => {
+                Changed::Bulk | Changed::Unknown => {
                     era.floor.fetch_max(change.position, Ordering::Release);
                     era.newest.store(change.position, Ordering::Release);
                     bulk = true;
                 }
-                Changed::SigningKeys => {}
+                Changed::SigningKeys | Changed::Certificates(_) => {}
             }
             era.position.store(change.position, Ordering::Release);
         }
-        if !changes.is_empty() {
+        // No answer follows from a certificate, so nobody need look again for one.
+        let about_certificates = |change: &Change| matches!(change.what, Changed::Certificates(_));
+        if !changes.iter().all(about_certificates) {
             self.next_generation();
         }
         bulk
@@ -205,3 +207,30 @@ impl Era {
 const SLOT_BITS: u32 = 16;
 /// Slots of marks.
 pub(super) const SLOTS: usize = 1 << SLOT_BITS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_certificates_is_no_news_to_who_remembers_routes() {
+        let applied = Applied::new();
+        let epoch = uuid::Uuid::from_u128(1);
+        applied.restart(Cursor { epoch, position: 1 });
+        let before = applied.generation();
+        let change = |position, what| Change {
+            position,
+            at: 0,
+            what,
+        };
+        assert!(!applied.advance(&[change(2, Changed::Certificates(Vec::new()))]));
+        assert_eq!(applied.generation(), before);
+        assert_eq!(applied.cursor().map(|cursor| cursor.position), Some(2));
+        let both = [
+            change(3, Changed::Certificates(Vec::new())),
+            change(4, Changed::Unknown),
+        ];
+        assert!(applied.advance(&both));
+        assert_ne!(applied.generation(), before);
+    }
+}

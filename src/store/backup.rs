@@ -45,6 +45,8 @@ pub struct Held {
     pub domains: usize,
     /// Signing keys, retired ones too.
     pub signing_keys: usize,
+    /// Certificates.
+    pub certificates: usize,
     /// Rows of all tables.
     pub rows: usize,
 }
@@ -171,6 +173,7 @@ impl Held {
             "tenants" => self.tenants += rows,
             "domains" => self.domains += rows,
             "signing_keys" => self.signing_keys += rows,
+            "certificates" => self.certificates += rows,
             _ => {}
         }
     }

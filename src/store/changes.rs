@@ -7,7 +7,7 @@ use crate::model::{DomainPattern, LookupKey, Slug, TenantId};
 
 use super::session::Session;
 use super::values::Row;
-use super::{Change, Changed, Changes, Cursor, READ, Store, StoreError};
+use super::{CertificateChange, Change, Changed, Changes, Cursor, READ, Store, StoreError};
 
 /// PostgreSQL's advisory lock under which a feed row is numbered, held until its transaction ends: nobody can take a higher
 /// number before this one is visible, so a follower never passes one by. ("vestibul", the last letter 1.)
@@ -117,6 +117,11 @@ pub(super) async fn append(
         }
         Changed::Tenant { .. } | Changed::Bulk => ("bulk", None, written(&[])),
         Changed::SigningKeys => ("signing_keys", None, written(&[])),
+        Changed::Certificates(names) if names.len() <= MAX_NAMES => {
+            ("certificates", None, texts(names.iter().map(signed)))
+        }
+        Changed::Certificates(_) => ("certificates", None, written(&[])),
+        Changed::Unknown => ("unknown", None, written(&[])),
     };
     session.lock(FEED_LOCK).await?;
     if session.either(false, true) {
@@ -152,9 +157,11 @@ fn change(row: &Row) -> Result<Option<Change>, StoreError> {
             id: TenantId(id),
             names: read(names)?,
         },
+        ("bulk", _) => Changed::Bulk,
         ("signing_keys", _) => Changed::SigningKeys,
+        ("certificates", _) => Changed::Certificates(read_with(names, unsigned)?),
         // A kind of a later version: whatever it is, forgetting everything is right.
-        _ => Changed::Bulk,
+        _ => Changed::Unknown,
     };
     Ok(Some(Change {
         position,
@@ -164,14 +171,36 @@ fn change(row: &Row) -> Result<Option<Change>, StoreError> {
 }
 
 fn written(names: &[LookupKey]) -> String {
-    let names: Vec<_> = names
-        .iter()
-        .map(|name| serde_json::Value::from(name.to_string()))
-        .collect();
+    texts(names.iter().map(LookupKey::to_string))
+}
+
+fn texts(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<_> = names.map(serde_json::Value::from).collect();
     serde_json::Value::from(names).to_string()
 }
 
+/// `+name` where there is a certificate for it now, `-name` where there is none any more.
+fn signed(change: &CertificateChange) -> String {
+    let sign = if change.present { '+' } else { '-' };
+    format!("{sign}{}", change.pattern)
+}
+
+/// Reads what [`signed`] writes.
+fn unsigned(text: &str) -> Option<CertificateChange> {
+    let (present, name) = match text.split_at_checked(1)? {
+        ("+", name) => (true, name),
+        ("-", name) => (false, name),
+        _ => return None,
+    };
+    let pattern = DomainPattern::parse(name).ok()?;
+    Some(CertificateChange { pattern, present })
+}
+
 fn read(names: &str) -> Result<Vec<LookupKey>, StoreError> {
+    read_with(names, key)
+}
+
+fn read_with<T>(names: &str, one: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, StoreError> {
     let corrupt = || StoreError::Corrupt {
         what: "name in the change feed",
         value: names.into(),
@@ -179,7 +208,7 @@ fn read(names: &str) -> Result<Vec<LookupKey>, StoreError> {
     let texts: Vec<String> = serde_json::from_str(names).map_err(|_| corrupt())?;
     texts
         .iter()
-        .map(|text| key(text).ok_or_else(corrupt))
+        .map(|text| one(text).ok_or_else(corrupt))
         .collect()
 }
 
@@ -222,5 +251,20 @@ mod tests {
         assert!(matches!(names[2], LookupKey::Wildcard(_)));
         assert_eq!(read(&written(&names)).unwrap(), names);
         assert!(read(r#"["host:acme"]"#).is_err());
+    }
+
+    #[test]
+    fn certificates_in_the_feed_lead_back() {
+        let change = |name: &str, present| CertificateChange {
+            pattern: DomainPattern::parse(name).unwrap(),
+            present,
+        };
+        let changes = vec![change("*.example.com", true), change("a.test", false)];
+        let text = texts(changes.iter().map(signed));
+        assert_eq!(text, r#"["+*.example.com","-a.test"]"#);
+        assert_eq!(read_with(&text, unsigned).unwrap(), changes);
+        for bad in [r#"["a.test"]"#, r#"["+"]"#, r#"[""]"#, r#"["é"]"#] {
+            assert!(read_with(bad, unsigned).is_err(), "{bad}");
+        }
     }
 }

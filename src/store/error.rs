@@ -115,7 +115,13 @@ pub enum StoreError {
         tenant: Slug,
     },
 
+    // Certificates.
+    #[error("there is no certificate for {0}")]
+    UnknownCertificate(DomainPattern),
+
     // Keys.
+    #[error("the store was sealed anew, and the sealing key at hand does not open it any more")]
+    SealedAnew,
     #[error("there is a signing key {0:?} already")]
     KeyExists(String),
     #[error("no first signing key can be made")]
@@ -163,7 +169,8 @@ impl StoreError {
             Self::Backup(BackupError::NewerFormat { .. } | BackupError::NewerSchema { .. }) => {
                 "restore it with the version that made it".into()
             }
-            Self::Overtaken => "try again".into(),
+            Self::Overtaken | Self::SealedAnew => "try again".into(),
+            Self::UnknownCertificate(_) => "`vestibule cert list` lists those in the store; files of [tls] directory are not among them".into(),
             _ => return None,
         })
     }

@@ -14,12 +14,20 @@ struct Migration {
 }
 
 /// In order, without gaps; what has been released is never changed.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "tenants",
-    sqlite: include_str!("migrations/sqlite/0001_tenants.sql"),
-    postgres: include_str!("migrations/postgres/0001_tenants.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "tenants",
+        sqlite: include_str!("migrations/sqlite/0001_tenants.sql"),
+        postgres: include_str!("migrations/postgres/0001_tenants.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "certificates",
+        sqlite: include_str!("migrations/sqlite/0002_certificates.sql"),
+        postgres: include_str!("migrations/postgres/0002_certificates.sql"),
+    },
+];
 
 /// The version that this program knows.
 pub const fn known() -> i64 {

@@ -72,6 +72,16 @@ impl Session {
         head: &str,
         rows: &[Vec<Arg<'_>>],
     ) -> Result<(), StoreError> {
+        self.insert_or(head, rows, "").await
+    }
+
+    /// As [`Self::insert_many`], with what is to be done about rows that are there (`on conflict …`).
+    pub(super) async fn insert_or(
+        &mut self,
+        head: &str,
+        rows: &[Vec<Arg<'_>>],
+        conflict: &'static str,
+    ) -> Result<(), StoreError> {
         /// Arguments of one statement: SQLite takes 32,766, PostgreSQL 65,535; more than this gains nothing.
         const ARGUMENTS: usize = 8_000;
         let mark = self.either(PLAIN, NUMBERED);
@@ -79,7 +89,8 @@ impl Session {
             return Ok(());
         };
         for chunk in rows.chunks((ARGUMENTS / width).max(1)) {
-            let sql = format!("{head} {}", placeholders(mark, width, chunk.len()));
+            let marks = placeholders(mark, width, chunk.len());
+            let sql = format!("{head} {marks} {conflict}");
             let args: Vec<Arg<'_>> = chunk.iter().flatten().cloned().collect();
             self.run_sql(AssertSqlSafe(sql).into_sql_str(), &args)
                 .await?;
@@ -103,6 +114,23 @@ impl Session {
             );
         }
         Ok(found)
+    }
+
+    /// Runs a statement on the rows whose `column` is one of `values`. `head` is `delete from … where column in`, `tail` what else must
+    /// hold.
+    pub(super) async fn run_with(
+        &mut self,
+        head: &'static str,
+        values: &[Arg<'_>],
+        tail: &'static str,
+    ) -> Result<(), StoreError> {
+        let mark = self.either(PLAIN, NUMBERED);
+        for chunk in values.chunks(2_000) {
+            let sql = format!("{head} {} {tail}", placeholders(mark, chunk.len(), 1));
+            self.run_sql(AssertSqlSafe(sql).into_sql_str(), chunk)
+                .await?;
+        }
+        Ok(())
     }
 
     async fn run_sql(&mut self, sql: SqlStr, args: &[Arg<'_>]) -> Result<u64, StoreError> {

@@ -7,9 +7,9 @@ use crate::seal::Sealer;
 
 use super::session::{Session, Writing};
 use super::values::Row;
-use super::{BULK, Changed, READ, Store, StoreError, WRITE, migrations};
+use super::{BULK, Changed, READ, Store, StoreError, WRITE, certificates, migrations};
 
-/// PostgreSQL's advisory lock for changes of signing keys. ("vestibul", the last letter 2.)
+/// PostgreSQL's advisory lock for changes of what is sealed. ("vestibul", the last letter 2.)
 pub(super) const KEYS_LOCK: i64 = 0x7665_7374_6962_7502;
 
 impl Store {
@@ -54,20 +54,31 @@ impl Store {
         Ok(answer)
     }
 
-    /// Seals everything that is sealed anew, in one transaction: `reseal` is given all keys and returns them with their private
-    /// halves sealed otherwise. Returns how many there were. An error changes nothing.
+    /// Seals everything that is sealed anew, in one transaction: `keys` is given all signing keys and returns them with their private
+    /// halves sealed otherwise, `other` is given everything else, one by one with its purpose. Returns how many keys and how many
+    /// other secrets there were. An error changes nothing.
     pub async fn reseal<E>(
         &self,
-        reseal: impl FnOnce(&[SigningKeyRecord]) -> Result<Vec<SigningKeyRecord>, E>,
-    ) -> Result<usize, E>
+        keys: impl FnOnce(&[SigningKeyRecord]) -> Result<Vec<SigningKeyRecord>, E>,
+        other: impl Fn(&str, &[u8]) -> Result<Vec<u8>, E>,
+    ) -> Result<(usize, usize), E>
     where
         E: From<StoreError>,
     {
-        self.update_signing_keys("key.reseal", |keys| {
-            *keys = reseal(keys)?;
-            Ok(keys.len())
-        })
-        .await
+        let begin = async {
+            let mut tx = self.writing().await?;
+            tx.unhurried().await?;
+            tx.lock(KEYS_LOCK).await?;
+            let before = all(&mut tx).await?;
+            Ok((tx, before))
+        };
+        let (mut tx, before) = self.timed("reseal_locked", WRITE, begin).await?;
+        let after = keys(&before)?;
+        // As long as it takes: there may be a hundred thousand.
+        let others = certificates::reseal(&mut tx, other).await?;
+        let write = write_difference(tx, "key.reseal", &before, &after);
+        self.timed("reseal", BULK, write).await?;
+        Ok((after.len(), others))
     }
 
     /// Opens what is sealed: the key in `secret_key_file`, which is made only where the store holds nothing sealed, and the first
@@ -90,13 +101,14 @@ impl Store {
             let path = secret_key_file.to_path_buf();
             let sealer = match (Sealer::open(&path)?, keys.is_empty()) {
                 (Some(sealer), _) => sealer,
-                (None, true) => Sealer::create(&path)?,
-                (None, false) => return Err(StoreError::SealingKeyMissing { path }),
+                (None, true) if certificates::any_sealed(&mut tx).await?.is_none() => {
+                    Sealer::create(&path)?
+                }
+                (None, _) => return Err(StoreError::SealingKeyMissing { path }),
             };
-            if keys
-                .iter()
-                .any(|key| !sealer.sealed(&key.sealed_private_key))
-            {
+            let other = certificates::any_sealed(&mut tx).await?;
+            let mut sealed = keys.iter().map(|key| &key.sealed_private_key).chain(&other);
+            if !sealed.all(|secret| sealer.sealed(secret)) {
                 return Err(StoreError::SealingKeyWrong { path });
             }
             if keys.is_empty() {
@@ -121,7 +133,7 @@ async fn write_difference(
     let other: Vec<_> = after.iter().filter(|key| !before.contains(key)).collect();
     let gone: Vec<_> = before.iter().filter(gone).collect();
     if other.is_empty() && gone.is_empty() {
-        return Ok(());
+        return tx.finish_unannounced().await;
     }
     for key in &gone {
         tx.run(
@@ -145,6 +157,19 @@ async fn write_difference(
         .collect();
     tx.audit(action, &kids.join(" "), "").await?;
     tx.finish(&Changed::SigningKeys).await
+}
+
+/// Refuses a sealer that does not open what the store holds.
+pub(super) async fn check_sealed_by(
+    session: &mut Session,
+    sealer: &Sealer,
+) -> Result<(), StoreError> {
+    let keys = all(session).await?;
+    let right = |key: &SigningKeyRecord| sealer.sealed(&key.sealed_private_key);
+    match keys.iter().all(right) {
+        true => Ok(()),
+        false => Err(StoreError::SealedAnew),
+    }
 }
 
 async fn insert(tx: &mut Writing, key: &SigningKeyRecord) -> Result<(), StoreError> {

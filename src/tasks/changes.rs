@@ -10,9 +10,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::model::Causes;
 use crate::resolve::Resolver;
 use crate::store::{ChangeWatch, Changed, Changes, Cursor, SharedRouteSource, StoreError};
+use crate::tls::Inventory;
 
 /// A store that has just been opened.
 pub struct Opened {
@@ -26,6 +28,10 @@ pub struct Opened {
 pub struct Follower {
     /// Whose answers the changes are about.
     pub resolver: Arc<Resolver>,
+    /// Whose certificates they are about.
+    pub inventory: Option<Arc<Inventory>>,
+    /// The time.
+    pub clock: Clock,
     /// How often the feed is polled at least; half a second is the most, whatever is asked.
     pub poll: Duration,
     /// Called when signing keys changed or may have, the first contact with the store included. Must not block.
@@ -48,7 +54,7 @@ impl Follower {
                         error = %Causes(&error),
                         "the store cannot be opened yet"
                     );
-                    self.resolver.lost(&Causes(&error));
+                    self.lost(&Causes(&error));
                 }
             }
             sleep(pause).await;
@@ -63,6 +69,9 @@ impl Follower {
         let mut helpers = JoinSet::new();
         helpers.spawn(listen(watch, Arc::clone(&news)));
         helpers.spawn(keep_names(Arc::clone(&self.resolver)));
+        if let Some(inventory) = &self.inventory {
+            helpers.spawn(keep_certificates(Arc::clone(inventory), self.clock.clone()));
+        }
         let mut pause = FIRST_PAUSE;
         loop {
             match self.ask(&source).await {
@@ -72,8 +81,7 @@ impl Follower {
                     if !all {
                         continue;
                     }
-                    self.resolver.attach(Arc::clone(&source));
-                    self.resolver.status();
+                    self.found(&source);
                     tokio::select! {
                         () = news.notified() => {}
                         () = self.resolver.suspected() => {}
@@ -81,7 +89,7 @@ impl Follower {
                     }
                 }
                 Err(error) => {
-                    self.resolver.lost(&Causes(&error));
+                    self.lost(&Causes(&error));
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -101,7 +109,7 @@ impl Follower {
         let answer = match timeout(NOTICE, &mut answer).await {
             Ok(answer) => answer,
             Err(_) => {
-                self.resolver.lost(&Silence::NoAnswer);
+                self.lost(&Silence::NoAnswer);
                 timeout(GIVE_UP, answer)
                     .await
                     .map_err(|_| Silence::NoAnswer)?
@@ -110,8 +118,34 @@ impl Follower {
         answer.map_err(Silence::Store)
     }
 
+    /// All that the store said is in force.
+    fn found(&self, source: &SharedRouteSource) {
+        // Certificates first: once the store counts as reached, visitors are let in.
+        if let Some(inventory) = &self.inventory {
+            inventory.in_contact(true);
+            inventory.status();
+        }
+        self.resolver.attach(Arc::clone(source));
+        self.resolver.status();
+    }
+
+    fn lost(&self, why: &dyn std::fmt::Display) {
+        self.resolver.lost(why);
+        if let Some(inventory) = &self.inventory {
+            inventory.in_contact(false);
+        }
+    }
+
     /// Applies `changes`; true where none are left behind them.
     fn take(&self, changes: &Changes) -> bool {
+        // The resolver last: it keeps the cursor.
+        if let Some(inventory) = &self.inventory {
+            // Routes may be remembered from an earlier life, whose feed goes on; certificates never are.
+            if let (Changes::Next(_), Some(cursor)) = (changes, self.resolver.cursor()) {
+                inventory.begin(cursor);
+            }
+            inventory.apply(changes);
+        }
         self.resolver.apply(changes);
         match changes {
             Changes::Lost(cursor) => {
@@ -125,7 +159,7 @@ impl Follower {
             Changes::Next(list) => {
                 if list
                     .iter()
-                    .any(|change| change.what == Changed::SigningKeys)
+                    .any(|change| matches!(change.what, Changed::SigningKeys | Changed::Unknown))
                 {
                     (self.signing_keys_changed)();
                 }
@@ -160,6 +194,28 @@ async fn keep_names(resolver: Arc<Resolver>) {
     }
 }
 
+/// Keeps what is known of all certificates together: which names they are for, how many are valid.
+async fn keep_certificates(inventory: Arc<Inventory>, clock: Clock) {
+    loop {
+        // Without a change too: certificates expire.
+        let _ = timeout(SURVEY, inventory.stirred()).await;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match inventory.refresh(clock.now()).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                // Once: while the store is away that is all there is to say.
+                Err(error) if pause == FIRST_PAUSE => {
+                    tracing::warn!(%error, "the certificates cannot be listed");
+                }
+                Err(_) => {}
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
 /// Why the follower heard nothing.
 #[derive(Debug, thiserror::Error)]
 enum Silence {
@@ -171,6 +227,8 @@ enum Silence {
 
 /// Changes in a full answer: there may be more (`RouteSource::changes_after`).
 const FULL: usize = 1000;
+/// Between two counts of certificates.
+const SURVEY: Duration = Duration::from_secs(60);
 /// Between two polls; with `NOTICE` it makes the second in which a loss must be noticed.
 const LONGEST_POLL: Duration = Duration::from_millis(400);
 /// After this long without an answer the store counts as lost.

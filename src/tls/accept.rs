@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -11,7 +12,7 @@ use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
 use super::hello::{self, Hello, MAX_HELLO, fatal};
-use super::inventory::Inventory;
+use super::inventory::{Found, Inventory};
 use super::load::Certificate;
 use crate::metrics::Metrics;
 use crate::model::Hostname;
@@ -19,13 +20,16 @@ use crate::model::certificate::CertificateNames;
 
 /// Handshakes between ClientHello and end at the same time; further ones wait for their turn within their time.
 const MAX_HANDSHAKES: usize = 1000;
-/// Alert description (RFC 8446 section 6.2).
+/// Alert descriptions (RFC 8446 section 6.2).
+const INTERNAL_ERROR: u8 = 80;
 const UNRECOGNIZED_NAME: u8 = 112;
 
 /// Takes visitors' handshakes.
 pub struct TlsAcceptor {
     inventory: Arc<Inventory>,
     metrics: Arc<Metrics>,
+    /// That of the handshakes that went well, found once.
+    done: IntCounter,
     limit: Duration,
     turns: Semaphore,
 }
@@ -60,6 +64,10 @@ pub enum HandshakeError {
     /// Nobody here has a certificate for the name, and there is no default certificate.
     #[error("there is no certificate for {0}")]
     UnknownName(Hostname),
+    /// The certificate for the name is in the store and not in memory, and the store is away or what it holds cannot be used. No
+    /// default certificate is shown then: it would be the wrong one.
+    #[error("the certificate for {0} cannot be had now")]
+    Unavailable(Hostname),
     /// The ClientHello is longer than 16 KiB.
     #[error("the ClientHello is longer than {MAX_HELLO} bytes")]
     HelloTooLong,
@@ -90,6 +98,7 @@ impl HandshakeError {
             Self::NoName => "no_name",
             Self::IllegalName => "illegal_name",
             Self::UnknownName(_) => "unknown_name",
+            Self::Unavailable(_) => "unavailable",
             Self::HelloTooLong => "hello_too_long",
             Self::Protocol(_) => "protocol",
             Self::Io(_) => "io",
@@ -119,6 +128,7 @@ impl TlsAcceptor {
         }
         Self {
             inventory,
+            done: metrics.tls_handshakes.with_label_values(&["ok"]),
             metrics,
             limit,
             turns: Semaphore::new(MAX_HANDSHAKES),
@@ -139,13 +149,14 @@ impl TlsAcceptor {
         let outcome = timeout(self.limit, self.shake(io))
             .await
             .unwrap_or(Err(HandshakeError::Timeout));
-        let label = outcome
-            .as_ref()
-            .map_or_else(HandshakeError::as_str, |_| "ok");
-        self.metrics
-            .tls_handshakes
-            .with_label_values(&[label])
-            .inc();
+        match &outcome {
+            Ok(_) => self.done.inc(),
+            Err(error) => self
+                .metrics
+                .tls_handshakes
+                .with_label_values(&[error.as_str()])
+                .inc(),
+        }
         outcome
     }
 
@@ -160,10 +171,14 @@ impl TlsAcceptor {
                 return Err(error);
             }
         };
-        let (certificate, sni) = match self.choose(&hello) {
+        let (certificate, sni) = match self.choose(&hello).await {
             Ok(chosen) => chosen,
             Err(error) => {
-                refuse(&mut io, &fatal(UNRECOGNIZED_NAME)).await;
+                let alert = match error {
+                    HandshakeError::Unavailable(_) => INTERNAL_ERROR,
+                    _ => UNRECOGNIZED_NAME,
+                };
+                refuse(&mut io, &fatal(alert)).await;
                 return Err(error);
             }
         };
@@ -185,7 +200,7 @@ impl TlsAcceptor {
         }
     }
 
-    fn choose(
+    async fn choose(
         &self,
         hello: &Hello,
     ) -> Result<(Arc<Certificate>, Option<Hostname>), HandshakeError> {
@@ -198,10 +213,13 @@ impl TlsAcceptor {
             return Err(HandshakeError::IllegalName);
         }
         let name = Hostname::parse(text).map_err(|_| HandshakeError::IllegalName)?;
-        let found = self.inventory.certificate(&name);
-        match found.or_else(|| self.inventory.default_certificate()) {
-            Some(certificate) => Ok((certificate, Some(name))),
-            None => Err(HandshakeError::UnknownName(name)),
+        match self.inventory.find(&name).await {
+            Found::Certificate(certificate) => Ok((certificate, Some(name))),
+            Found::Absent => match self.inventory.default_certificate() {
+                Some(certificate) => Ok((certificate, Some(name))),
+                None => Err(HandshakeError::UnknownName(name)),
+            },
+            Found::Unavailable => Err(HandshakeError::Unavailable(name)),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
 
-use super::load::{self, CertificateFault};
+use super::fault::CertificateFault;
+use super::load;
 use super::protocol::provider;
 
 /// Why application servers cannot be verified.

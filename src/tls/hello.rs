@@ -77,12 +77,31 @@ pub(super) fn fatal(description: u8) -> Vec<u8> {
 }
 
 fn has_final_dot(wire: &[u8]) -> bool {
-    let mut message = Vec::with_capacity(wire.len());
+    // Nearly every ClientHello comes in one record and need not be put together.
     let mut records = Fields(wire);
+    let Some((HANDSHAKE_RECORD, first)) = records.record() else {
+        return false;
+    };
+    if is_whole(first) {
+        return server_name(first).is_some_and(|name| name.ends_with(b"."));
+    }
+    let mut message = Vec::with_capacity(wire.len());
+    message.extend_from_slice(first);
     while let Some((HANDSHAKE_RECORD, part)) = records.record() {
         message.extend_from_slice(part);
     }
     server_name(&message).is_some_and(|name| name.ends_with(b"."))
+}
+
+/// Whether `part` holds the handshake message that it begins with to its end (RFC 8446 section 4: type, and length in 24 bits).
+fn is_whole(part: &[u8]) -> bool {
+    match part {
+        [_, high, middle, low, rest @ ..] => {
+            let length = u32::from_be_bytes([0, *high, *middle, *low]);
+            rest.len() >= length as usize
+        }
+        _ => false,
+    }
 }
 
 /// The server name in a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) that the library has found well-formed.

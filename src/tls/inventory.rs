@@ -1,16 +1,33 @@
-//! The certificates in memory: an immutable snapshot that is swapped whole.
+//! The certificates that visitors can be shown: those of the operator's folder, then those of the store.
+//!
+//! The folder is in memory whole. Of the store only those are that somebody has asked for; it is asked by tasks on the control plane
+//! which the data plane awaits, and followed by its change feed.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 
-use super::load::{self, Certificate, CertificateFault};
+mod flights;
+mod folder;
+mod ledger;
+mod names;
+mod stored;
+
+pub use folder::LoadReport;
+
+use folder::Snapshot;
+use stored::Stored;
+
+use super::fault::CertificateFault;
+use super::load::Certificate;
 use super::protocol::Protocol;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::metrics::Metrics;
-use crate::model::{DomainPattern, Hostname};
+use crate::model::{Hostname, Secret};
+use crate::seal::SealError;
+use crate::store::{CertificateSummary, Changes, Cursor, SharedCertificateStore, StoreError};
 
 /// The TLS library would not start (no randomness for the ticket keys).
 #[derive(Debug, thiserror::Error)]
@@ -20,27 +37,34 @@ pub struct SetupError(#[from] rustls::Error);
 /// All certificates of this node, by the names they are for.
 pub struct Inventory {
     settings: config::Tls,
-    protocol: Protocol,
+    protocol: Arc<Protocol>,
     metrics: Arc<Metrics>,
     snapshot: ArcSwap<Snapshot>,
+    /// Empty where there is no store to look into.
+    stored: OnceLock<Arc<Stored>>,
+    counted: Mutex<Counted>,
 }
 
-#[derive(Debug, Default)]
-struct Snapshot {
-    all: Vec<Arc<Certificate>>,
-    exact: HashMap<Box<str>, Arc<Certificate>>,
-    /// By the wildcard's parent.
-    wildcard: HashMap<Box<str>, Arc<Certificate>>,
-    default: Option<Arc<Certificate>>,
+/// Opens what was sealed for a purpose.
+pub type Unseal = Box<dyn Fn(&str, &[u8]) -> Result<Secret, SealError> + Send + Sync>;
+
+/// What there is for a name.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// This certificate.
+    Certificate(Arc<Certificate>),
+    /// None.
+    Absent,
+    /// Nobody can say: the store is away, or what it holds for the name cannot be used.
+    Unavailable,
 }
 
-/// What loading found.
-#[derive(Debug, Default)]
-pub struct LoadReport {
-    /// What can be shown now, by NAME.
-    pub certificates: Vec<Arc<Certificate>>,
-    /// What is wrong, file by file. One file's fault keeps no other from being loaded.
-    pub faults: Vec<CertificateFault>,
+/// What the gauges say.
+#[derive(Default)]
+struct Counted {
+    folder: CertificateSummary,
+    faulty: usize,
+    store: CertificateSummary,
 }
 
 impl Inventory {
@@ -53,9 +77,11 @@ impl Inventory {
     ) -> Result<(Arc<Self>, LoadReport), SetupError> {
         let inventory = Arc::new(Self {
             settings: settings.clone(),
-            protocol: Protocol::new(settings.minimum)?,
+            protocol: Arc::new(Protocol::new(settings.minimum)?),
             metrics,
             snapshot: ArcSwap::default(),
+            stored: OnceLock::new(),
+            counted: Mutex::default(),
         });
         let report = inventory.reload(now);
         Ok((inventory, report))
@@ -63,25 +89,83 @@ impl Inventory {
 
     /// Reads the folder again and swaps what is shown. Connections keep what they were shown.
     pub fn reload(&self, now: Timestamp) -> LoadReport {
-        let report = self.read(now);
-        self.snapshot.store(Arc::new(Snapshot::new(
-            &report.certificates,
-            self.settings.default.as_deref(),
-            now,
-        )));
-        self.count(now, report.faults.len());
+        let report = LoadReport::read(&self.settings, &self.protocol, now);
+        let default = self.settings.default.as_deref();
+        let snapshot = Snapshot::new(&report.certificates, default, now);
+        let valid: Vec<_> = snapshot.all.iter().filter(|it| it.is_valid(now)).collect();
+        let folder = CertificateSummary {
+            valid: valid.len() as u64,
+            outside_validity: (snapshot.all.len() - valid.len()) as u64,
+            soonest: valid.iter().map(|it| it.not_after.0).min(),
+        };
+        let is_faulty = |fault: &&CertificateFault| !fault.is_no_folder();
+        let faulty = report.faults.iter().filter(is_faulty).count();
+        let faulty = faulty.saturating_sub(snapshot.all.len() - valid.len());
+        self.snapshot.store(Arc::new(snapshot));
+        self.count(|counted| (counted.folder, counted.faulty) = (folder, faulty));
         report
     }
 
-    /// The certificate for `hostname`: the one that names it, else the wildcard one label above it. Of several the one that is
-    /// valid longest.
-    pub fn certificate(&self, hostname: &Hostname) -> Option<Arc<Certificate>> {
-        self.snapshot.load().find(hostname).cloned()
+    /// From now on there is a store behind the folder, which [`Inventory::attach`] will give: until then nobody can say what it
+    /// holds. It is asked on `control`; `unseal` opens the keys. Only the first one counts.
+    pub fn expect_store(&self, control: Handle, unseal: Unseal) {
+        let protocol = Arc::clone(&self.protocol);
+        self.stored
+            .get_or_init(|| Arc::new(Stored::new(self.settings.memory, control, protocol, unseal)));
     }
 
-    /// Whether a visitor who asks for `hostname` over TLS can be served.
+    /// Gives the inventory its store. Only the first one counts: a store mends its own connections.
+    pub fn attach(&self, source: SharedCertificateStore) {
+        if let Some(stored) = self.stored.get() {
+            let _ = stored.source.set(source);
+        }
+    }
+
+    /// The certificate for `hostname` that is in memory. A file of the folder comes before anything in the store; in each the
+    /// certificate that names the host comes before the wildcard one label above it.
+    pub fn certificate(&self, hostname: &Hostname) -> Option<Arc<Certificate>> {
+        match self.recall(hostname) {
+            Some(Found::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        }
+    }
+
+    /// As [`Inventory::certificate`], and asks the store where memory does not know; waits 2 s at most, then it is `Unavailable`.
+    pub async fn find(&self, hostname: &Hostname) -> Found {
+        match (self.recall(hostname), self.stored.get()) {
+            (Some(found), _) => found,
+            (None, Some(stored)) => stored.find(hostname).await,
+            (None, None) => Found::Absent,
+        }
+    }
+
+    /// The answer from memory; `None` where the store has to be asked.
+    fn recall(&self, hostname: &Hostname) -> Option<Found> {
+        if let Some(certificate) = self.snapshot.load().find(hostname) {
+            return Some(Found::Certificate(Arc::clone(certificate)));
+        }
+        match self.stored.get() {
+            Some(stored) => stored.recall(hostname),
+            None => Some(Found::Absent),
+        }
+    }
+
+    /// Whether a visitor who asks for `hostname` over TLS can be served, as far as memory knows: see [`Inventory::settle`].
     pub fn covers(&self, hostname: &Hostname) -> bool {
         self.snapshot.load().find(hostname).is_some()
+            || (self.stored.get()).is_some_and(|stored| stored.covers(hostname))
+    }
+
+    /// Returns when [`Inventory::covers`] can answer for `hostname`: at once, but for the first moments after a start and after an
+    /// import of many, when the set of names is still being loaded.
+    pub async fn settle(&self, hostname: &Hostname) {
+        if let Some(stored) = self.stored.get()
+            && !stored.knows_names()
+            && self.snapshot.load().find(hostname).is_none()
+        {
+            // Boxed: every request has room for this wait, and hardly any has it.
+            Box::pin(stored.find(hostname)).await;
+        }
     }
 
     /// What visitors are shown who name no host, or one that nobody here has a certificate for.
@@ -89,46 +173,86 @@ impl Inventory {
         self.snapshot.load().default.clone()
     }
 
-    fn read(&self, now: Timestamp) -> LoadReport {
-        let directory = &self.settings.directory;
-        let mut report = LoadReport::default();
-        match load::list(directory) {
-            Err(fault) => report.faults.push(fault),
-            Ok((names, lonely)) => {
-                report.faults.extend(lonely);
-                for name in names {
-                    match load::read_pair(directory, &name, &self.protocol) {
-                        Ok(certificate) => report.add(certificate, directory, now),
-                        Err(fault) => report.faults.push(fault),
-                    }
-                }
-            }
+    /// Says where the feed stands whose changes are about to be applied; only the first time counts. Without it, or a loss, nothing that
+    /// is read can be kept.
+    pub fn begin(&self, cursor: Cursor) {
+        if let Some(stored) = self.stored.get() {
+            stored.begin(cursor);
         }
-        let loaded = |name: &String| report.certificates.iter().any(|it| it.name == *name);
-        if let Some(name) = self.settings.default.as_ref().filter(|name| !loaded(name)) {
-            report.faults.push(CertificateFault::NoDefault {
-                name: name.clone(),
-                directory: directory.clone(),
-            });
-        }
-        report
     }
 
-    fn count(&self, now: Timestamp, faults: usize) {
-        let snapshot = self.snapshot.load();
-        let (valid, outside): (Vec<_>, Vec<_>) =
-            snapshot.all.iter().partition(|it| it.is_valid(now));
-        let soonest = valid.iter().map(|it| it.not_after.seconds()).min();
-        let set = |state, count| {
+    /// Brings changes of the store into force: when this returns, nothing from before them is shown any more. One caller at a time.
+    pub fn apply(&self, changes: &Changes) {
+        if let Some(stored) = self.stored.get() {
+            stored.apply(changes);
+        }
+    }
+
+    /// The store answered, or it did not: while it is away only what is in memory is shown.
+    pub fn in_contact(&self, up: bool) {
+        if let Some(stored) = self.stored.get() {
+            stored.set_up(up);
+        }
+    }
+
+    /// Resolves when certificates of the store have changed, or may have: then [`Inventory::refresh`] is due. Never without a store.
+    pub async fn stirred(&self) {
+        match self.stored.get() {
+            Some(stored) => stored.stirred().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Loads the set of names where it is not whole, and counts the store's certificates for the metrics. False where the set was
+    /// overtaken on its way and has to be asked for again.
+    pub async fn refresh(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(stored) = self.stored.get() else {
+            return Ok(true);
+        };
+        let Some(source) = stored.source.get() else {
+            return Ok(false);
+        };
+        let whole = stored.load_names(source).await?;
+        let store = source.certificate_summary(now).await?;
+        self.count(|counted| counted.store = store);
+        Ok(whole)
+    }
+
+    /// Sets the gauges that say what is in memory.
+    pub fn status(&self) {
+        let Some(stored) = self.stored.get() else {
+            return;
+        };
+        let (certificates, names) = stored.sizes();
+        let gauge = |cache, entries: u64| {
+            let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+            self.metrics
+                .cache_entries
+                .with_label_values(&[cache])
+                .set(entries);
+        };
+        gauge("certificates", certificates);
+        gauge("certificate_names", names.unwrap_or(0) as u64);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counted)) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut counted);
+        let set = |state, count: u64| {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.metrics
                 .certificates
                 .with_label_values(&[state])
                 .set(count);
         };
-        set("valid", valid.len());
-        set("outside_validity", outside.len());
-        set("faulty", faults.saturating_sub(outside.len()));
+        let (folder, store) = (&counted.folder, &counted.store);
+        set("valid", folder.valid + store.valid);
+        set(
+            "outside_validity",
+            folder.outside_validity + store.outside_validity,
+        );
+        set("faulty", counted.faulty as u64);
+        let soonest = folder.soonest.into_iter().chain(store.soonest).min();
         #[expect(
             clippy::cast_precision_loss,
             reason = "exact until the year 285 million"
@@ -136,55 +260,12 @@ impl Inventory {
         // Nothing expires where there is nothing: an alert on "soon" must not fire.
         self.metrics
             .certificate_not_after
-            .set(soonest.map_or(f64::INFINITY, |date| date as f64));
+            .set(soonest.map_or(f64::INFINITY, |date| Timestamp(date).seconds() as f64));
     }
 }
 
 impl Certificate {
     fn is_valid(&self, now: Timestamp) -> bool {
         self.not_before <= now && now < self.not_after
-    }
-}
-
-impl LoadReport {
-    fn add(&mut self, certificate: Certificate, directory: &std::path::Path, now: Timestamp) {
-        let path = directory.join(format!("{}.crt", certificate.name));
-        if certificate.not_after <= now {
-            self.faults.push(CertificateFault::Expired { path });
-        } else if now < certificate.not_before {
-            self.faults.push(CertificateFault::NotYetValid { path });
-        }
-        self.certificates.push(Arc::new(certificate));
-    }
-}
-
-impl Snapshot {
-    fn new(all: &[Arc<Certificate>], default: Option<&str>, now: Timestamp) -> Self {
-        let mut snapshot = Self {
-            all: all.to_vec(),
-            default: all
-                .iter()
-                .find(|it| Some(it.name.as_str()) == default)
-                .cloned(),
-            ..Self::default()
-        };
-        // The best one last: it stays.
-        let mut by_worth: Vec<_> = all.iter().collect();
-        by_worth.sort_by_key(|it| (it.is_valid(now), it.not_after));
-        for certificate in by_worth {
-            for pattern in certificate.names.patterns() {
-                let (index, name) = match pattern {
-                    DomainPattern::Exact(name) => (&mut snapshot.exact, name),
-                    DomainPattern::Wildcard(parent) => (&mut snapshot.wildcard, parent),
-                };
-                index.insert(name.as_str().into(), Arc::clone(certificate));
-            }
-        }
-        snapshot
-    }
-
-    fn find(&self, hostname: &Hostname) -> Option<&Arc<Certificate>> {
-        let wildcard = || self.wildcard.get(hostname.parent()?);
-        self.exact.get(hostname.as_str()).or_else(wildcard)
     }
 }

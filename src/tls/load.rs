@@ -1,8 +1,8 @@
-//! From a pair of PEM files to a certificate that can be shown.
+//! From PEM, in a pair of files or from the store, to a certificate that can be shown.
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -12,16 +12,18 @@ use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::fault::CertificateFault;
 use super::protocol::Protocol;
 use crate::clock::Timestamp;
-use crate::model::DomainPattern;
 use crate::model::certificate::CertificateNames;
+use crate::model::{DomainPattern, Secret};
 
 /// A certificate with its key, ready to be shown.
 pub struct Certificate {
-    /// NAME of `NAME.crt` and `NAME.key`.
+    /// NAME of `NAME.crt` and `NAME.key`; of one from the store the name by which it was found.
     pub name: String,
     /// The hosts it is for.
     pub names: Arc<CertificateNames>,
@@ -29,6 +31,9 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// When it expires.
     pub not_after: Timestamp,
+    /// Bytes that it takes in memory, roughly.
+    pub(super) weight: u32,
+    /// With the chain and the parsed key in it.
     pub(super) config: Arc<ServerConfig>,
 }
 
@@ -40,95 +45,6 @@ impl fmt::Debug for Certificate {
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
     }
-}
-
-/// What is wrong with a file of the certificates' folder. Never holds anything of a key.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateFault {
-    /// The folder cannot be listed.
-    #[error("the folder {path} cannot be read")]
-    Directory {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file cannot be read; where the key beside a certificate is missing it is this with the key's path.
-    #[error("{path} cannot be read")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A key without a certificate beside it.
-    #[error("{path} has no certificate beside it")]
-    Lonely {
-        /// The key.
-        path: PathBuf,
-    },
-    /// The text is no PEM, or holds nothing of what is looked for.
-    #[error("{path} holds no PEM {wanted}")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        wanted: &'static str,
-        /// Why.
-        #[source]
-        source: pem::Error,
-    },
-    /// The first certificate of the chain cannot be understood.
-    #[error("the first certificate in {path} is malformed")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// No DNS name in the certificate (RFC 6125 section 6.4.4: the common name does not count).
-    #[error("the certificate in {path} names no host")]
-    NoNames {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The key is of a kind that is not spoken, or the protocol cannot be set up with it.
-    #[error("the key in {path} cannot be used")]
-    Key {
-        /// The key's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
-    /// Key and certificate do not belong together.
-    #[error("{key} is not the key of the certificate in {certificate}")]
-    Mismatch {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-    },
-    /// Expired. It is served all the same where there is no better one: a refused handshake would tell visitors less.
-    #[error("the certificate in {path} has expired")]
-    Expired {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Not valid yet; served like an expired one.
-    #[error("the certificate in {path} is not valid yet")]
-    NotYetValid {
-        /// The file.
-        path: PathBuf,
-    },
-    /// `default` in the configuration names a certificate that was not loaded.
-    #[error("the default certificate {name:?} was not found in {directory}")]
-    NoDefault {
-        /// The NAME in the configuration.
-        name: String,
-        /// The folder.
-        directory: PathBuf,
-    },
 }
 
 /// The stems of all pairs in `directory`, in order, and the keys that have no certificate.
@@ -174,41 +90,83 @@ pub(super) fn read_pair(
     let key_path = directory.join(format!("{name}.key"));
     let chain = read_chain(&chain_path)?;
     let leaf = read_leaf(&chain_path, &chain)?;
-    let key = CertifiedKey::new(chain, read_key(&key_path)?);
-    match key.keys_match() {
-        // Unknown: the key cannot say what its public half is. Handshakes will tell.
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-        Err(_) => {
-            return Err(CertificateFault::Mismatch {
-                certificate: chain_path,
-                key: key_path,
-            });
-        }
-    }
-    let config = protocol
-        .server(key)
-        .map_err(|source| CertificateFault::Key {
-            path: key_path,
-            source,
-        })?;
+    let key = signing_key(&key_path, &read_key(&key_path)?)?;
+    assemble(
+        name,
+        leaf,
+        matching(chain, key, &chain_path, &key_path)?,
+        protocol,
+    )
+}
+
+/// The certificate that the store keeps for `name`.
+pub(super) fn from_store(
+    name: &str,
+    chain: &str,
+    key: &Secret,
+    protocol: &Protocol,
+) -> Result<Certificate, CertificateFault> {
+    let place = Path::new(name);
+    let chain = parse_chain(place, chain.as_bytes())?;
+    let leaf = read_leaf(place, &chain)?;
+    let key = signing_key(place, &parse_key(place, key.expose())?)?;
+    assemble(name, leaf, matching(chain, key, place, place)?, protocol)
+}
+
+fn assemble(
+    name: &str,
+    leaf: Leaf,
+    key: CertifiedKey,
+    protocol: &Protocol,
+) -> Result<Certificate, CertificateFault> {
+    let chain: usize = key.cert.iter().map(|certificate| certificate.len()).sum();
     Ok(Certificate {
         name: name.to_owned(),
         names: Arc::new(CertificateNames::new(leaf.names)),
         not_before: leaf.not_before,
         not_after: leaf.not_after,
-        config,
+        weight: u32::try_from(chain)
+            .unwrap_or(u32::MAX)
+            .saturating_add(BESIDES),
+        config: protocol.server(key),
     })
+}
+
+/// Bytes of a certificate in memory besides its chain: the parsed key (an RSA key with its tables is the longest), the
+/// configuration, names and their places in maps.
+const BESIDES: u32 = 3 * 1024;
+
+/// Chain and key together, if the key is that of the chain's first certificate.
+pub(super) fn matching(
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<dyn rustls::sign::SigningKey>,
+    chain_path: &Path,
+    key_path: &Path,
+) -> Result<CertifiedKey, CertificateFault> {
+    let key = CertifiedKey::new(chain, key);
+    match key.keys_match() {
+        // Unknown: the key cannot say what its public half is. Handshakes will tell.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(key),
+        Err(_) => Err(CertificateFault::Mismatch {
+            certificate: chain_path.to_owned(),
+            key: key_path.to_owned(),
+        }),
+    }
 }
 
 /// The chain in a PEM file, the visitor-facing certificate first.
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
     let text = std::fs::read(path).map_err(|source| unreadable(path, source))?;
+    parse_chain(path, &text)
+}
+
+fn parse_chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
     let fault = |source| CertificateFault::Pem {
         path: path.to_owned(),
         wanted: "certificate",
         source,
     };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(text)
         .collect::<Result<_, _>>()
         .map_err(fault)?;
     if chain.is_empty() {
@@ -217,16 +175,34 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ce
     Ok(chain)
 }
 
-fn read_key(path: &Path) -> Result<Arc<dyn rustls::sign::SigningKey>, CertificateFault> {
+/// A private key, overwritten when dropped.
+pub(super) struct PlainKey(pub(super) PrivateKeyDer<'static>);
+
+impl Drop for PlainKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+pub(super) fn read_key(path: &Path) -> Result<PlainKey, CertificateFault> {
     let text = Zeroizing::new(std::fs::read(path).map_err(|source| unreadable(path, source))?);
-    let mut key = PrivateKeyDer::from_pem_slice(&text).map_err(|source| CertificateFault::Pem {
+    parse_key(path, &text)
+}
+
+fn parse_key(path: &Path, text: &[u8]) -> Result<PlainKey, CertificateFault> {
+    let key = PrivateKeyDer::from_pem_slice(text).map_err(|source| CertificateFault::Pem {
         path: path.to_owned(),
         wanted: "private key",
         source,
     })?;
-    let usable = any_supported_type(&key);
-    key.zeroize();
-    usable.map_err(|source| CertificateFault::Key {
+    Ok(PlainKey(key))
+}
+
+pub(super) fn signing_key(
+    path: &Path,
+    key: &PlainKey,
+) -> Result<Arc<dyn rustls::sign::SigningKey>, CertificateFault> {
+    any_supported_type(&key.0).map_err(|source| CertificateFault::Key {
         path: path.to_owned(),
         source,
     })
@@ -244,6 +220,8 @@ pub(super) struct Leaf {
     pub(super) names: Vec<DomainPattern>,
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
+    /// What makes it too weak to be trusted, if anything does.
+    pub(super) weakness: Option<String>,
 }
 
 /// Reads the first certificate of a chain that came from `path`.
@@ -267,7 +245,32 @@ pub(super) fn read_leaf(
         names,
         not_before: Timestamp(validity.not_before.timestamp().saturating_mul(1000)),
         not_after: Timestamp(validity.not_after.timestamp().saturating_mul(1000)),
+        weakness: weakness(&certificate),
     })
+}
+
+/// An RSA key below 2048 bits (CA/Browser Forum baseline requirements, section 6.1.5), or a signature over MD5 or SHA-1 (7.1.3.2): browsers
+/// refuse both.
+fn weakness(certificate: &X509Certificate<'_>) -> Option<String> {
+    const LEAST_RSA_BITS: usize = 2048;
+    /// md5WithRSAEncryption, sha1WithRSAEncryption, ecdsa-with-SHA1.
+    const BROKEN: [&str; 3] = [
+        "1.2.840.113549.1.1.4",
+        "1.2.840.113549.1.1.5",
+        "1.2.840.10045.4.1",
+    ];
+    if let Ok(PublicKey::RSA(key)) = certificate.public_key().parsed()
+        && key.key_size() < LEAST_RSA_BITS
+    {
+        let bits = key.key_size();
+        return Some(format!(
+            "its RSA key has {bits} bits and not {LEAST_RSA_BITS}"
+        ));
+    }
+    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
+    BROKEN
+        .contains(&algorithm.as_str())
+        .then(|| "it is signed with SHA-1 or MD5".to_owned())
 }
 
 /// The DNS names of the subjectAltName; `None` where it is malformed. Names that no visitor can ask for are left out.

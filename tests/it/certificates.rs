@@ -42,6 +42,7 @@ impl Folder {
             directory: directory.path().to_owned(),
             default: None,
             minimum: TlsVersion::Tls12,
+            memory: 1 << 20,
         };
         Self {
             directory,
@@ -56,7 +57,17 @@ impl Folder {
         self.with_validity(name, hosts, 2020, 4000)
     }
 
+    /// The same for a folder in use.
+    pub(crate) fn issue(&self, name: &str, hosts: &[&str]) {
+        self.issue_valid(name, hosts, 2020, 4000);
+    }
+
     fn with_validity(self, name: &str, hosts: &[&str], from: i32, to: i32) -> Self {
+        self.issue_valid(name, hosts, from, to);
+        self
+    }
+
+    pub(crate) fn issue_valid(&self, name: &str, hosts: &[&str], from: i32, to: i32) {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
         params.not_before = date_time_ymd(from, 1, 1);
@@ -65,7 +76,6 @@ impl Folder {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         self.write(&format!("{name}.crt"), &certificate.pem());
         self.write(&format!("{name}.key"), &key.serialize_pem());
-        self
     }
 
     pub(crate) fn path(&self, file: &str) -> std::path::PathBuf {
@@ -188,6 +198,13 @@ fn a_folder_that_is_not_there_is_a_fault_and_no_failure() {
         report.faults[..],
         [CertificateFault::Directory { .. }]
     ));
+    // All certificates may be in the store: nothing to be alarmed about.
+    let faulty = folder
+        .metrics
+        .certificates
+        .with_label_values(&["faulty"])
+        .get();
+    assert_eq!(faulty, 0);
     assert_eq!(shown(&inventory, "acme.test"), None);
 }
 

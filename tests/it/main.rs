@@ -10,6 +10,8 @@ mod admin;
 mod assertion;
 mod backup;
 mod canaries;
+mod certificate_commands;
+mod certificate_store;
 mod certificates;
 mod check;
 mod cli;

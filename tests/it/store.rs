@@ -29,6 +29,7 @@ macro_rules! on_both_engines {
 }
 
 mod backup;
+mod certificates;
 mod domains;
 mod feed;
 mod import;

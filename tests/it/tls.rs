@@ -28,27 +28,27 @@ use vestibule::tls::{HandshakeError, Inventory, LocalCa, TlsAcceptor, TlsFacts, 
 
 use crate::certificates::{Folder, forge_with_local_ca};
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(150);
 /// Far longer than anything takes; reached only where a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A fatal `unrecognized_name` alert, byte for byte.
-const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+pub(crate) const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// A listener that shakes hands and says `!` to whoever it agrees with.
-struct Edge {
-    address: SocketAddr,
+pub(crate) struct Edge {
+    pub(crate) address: SocketAddr,
     outcomes: mpsc::UnboundedReceiver<Result<TlsFacts, HandshakeError>>,
     metrics: Arc<Metrics>,
 }
 
 impl Edge {
-    async fn start(folder: &Folder) -> Self {
+    pub(crate) async fn start(folder: &Folder) -> Self {
         let (inventory, _) = folder.load();
         Self::with(inventory, &folder.metrics, |acceptor| acceptor, HOUR).await
     }
 
-    async fn with(
+    pub(crate) async fn with(
         inventory: Arc<Inventory>,
         metrics: &Arc<Metrics>,
         change: impl FnOnce(TlsAcceptor) -> TlsAcceptor,
@@ -82,13 +82,13 @@ impl Edge {
         }
     }
 
-    async fn outcome(&mut self) -> Result<TlsFacts, HandshakeError> {
+    pub(crate) async fn outcome(&mut self) -> Result<TlsFacts, HandshakeError> {
         let outcome = timeout(PATIENCE, self.outcomes.recv()).await;
         outcome.expect("the handshake ends").unwrap()
     }
 
     /// Shakes hands as `name` and reads the word, so that tickets arrive too.
-    async fn visit(
+    pub(crate) async fn visit(
         &self,
         config: &Arc<ClientConfig>,
         name: &str,
@@ -105,7 +105,7 @@ impl Edge {
     }
 
     /// Sends `hello` raw and returns all that comes back.
-    async fn answer_to(&self, hello: &[u8]) -> Vec<u8> {
+    pub(crate) async fn answer_to(&self, hello: &[u8]) -> Vec<u8> {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         // The edge may refuse before all of it is taken.
         let _ = socket.write_all(hello).await;
@@ -115,7 +115,7 @@ impl Edge {
         answer
     }
 
-    fn count(&self, result: &str) -> u64 {
+    pub(crate) fn count(&self, result: &str) -> u64 {
         self.metrics
             .tls_handshakes
             .with_label_values(&[result])
@@ -127,12 +127,12 @@ fn believing(ca: &Path) -> ClientConfig {
     ClientConfig::clone(&client_config(Some(ca)).unwrap())
 }
 
-fn client(folder: &Folder) -> ClientConfig {
+pub(crate) fn client(folder: &Folder) -> ClientConfig {
     believing(&folder.path("ca.pem"))
 }
 
 /// The bytes of a ClientHello.
-fn hello(config: ClientConfig, name: &str) -> Vec<u8> {
+pub(crate) fn hello(config: ClientConfig, name: &str) -> Vec<u8> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut bytes = Vec::new();
@@ -151,7 +151,7 @@ fn renamed(mut hello: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     hello
 }
 
-fn presented(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+pub(crate) fn presented(stream: &TlsStream<TcpStream>) -> Vec<u8> {
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
@@ -271,7 +271,7 @@ async fn the_hybrid_key_exchange_is_agreed_on() {
     assert!(facts.cipher.starts_with("TLS13_"), "{}", facts.cipher);
 }
 
-fn only_tls12(folder: &Folder) -> Arc<ClientConfig> {
+pub(crate) fn only_tls12(folder: &Folder) -> Arc<ClientConfig> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let mut roots = rustls::RootCertStore::empty();
     let root = rustls_pki_types::pem::PemObject::from_pem_file(folder.path("ca.pem")).unwrap();
@@ -298,6 +298,35 @@ async fn the_minimum_version_is_kept() {
 /// Offers any session it has to whomever it visits.
 #[derive(Debug)]
 struct Promiscuous(ClientSessionMemoryCache);
+
+/// Visits `first` twice and then `second`, offering whatever session there is: whether each was a new handshake, with TLS 1.3 and 1.2.
+pub(crate) async fn c19_handshakes(
+    edge: &Edge,
+    folder: &Folder,
+    (first, second): (&str, &str),
+) -> Vec<Vec<HandshakeKind>> {
+    let mut all = Vec::new();
+    for base in [client(folder), ClientConfig::clone(&only_tls12(folder))] {
+        let mut config = base;
+        let sessions = Promiscuous(ClientSessionMemoryCache::new(8));
+        config.resumption = Resumption::store(Arc::new(sessions));
+        let config = Arc::new(config);
+        let mut kinds = Vec::new();
+        for name in [first, first, second] {
+            let stream = edge.visit(&config, name).await.unwrap();
+            kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+        }
+        all.push(kinds);
+    }
+    all
+}
+
+/// What they must be.
+pub(crate) const C19_EXPECTED: [HandshakeKind; 3] = [
+    HandshakeKind::Full,
+    HandshakeKind::Resumed,
+    HandshakeKind::Full,
+];
 
 fn anyone() -> ServerName<'static> {
     ServerName::try_from("any.test").unwrap()
@@ -344,23 +373,8 @@ async fn c19_a_session_is_resumed_for_the_same_name_only() {
         .with("acme", &["acme.test"])
         .with("globex", &["globex.test"]);
     let edge = Edge::start(&folder).await;
-    for base in [client(&folder), ClientConfig::clone(&only_tls12(&folder))] {
-        let mut config = base;
-        let sessions = Promiscuous(ClientSessionMemoryCache::new(8));
-        config.resumption = Resumption::store(Arc::new(sessions));
-        let config = Arc::new(config);
-        let mut kinds = Vec::new();
-        for name in ["acme.test", "acme.test", "globex.test"] {
-            let stream = edge.visit(&config, name).await.unwrap();
-            kinds.push(stream.get_ref().1.handshake_kind().unwrap());
-        }
-        let expected = [
-            HandshakeKind::Full,
-            HandshakeKind::Resumed,
-            HandshakeKind::Full,
-        ];
-        assert_eq!(kinds, expected);
-    }
+    let kinds = c19_handshakes(&edge, &folder, ("acme.test", "globex.test")).await;
+    assert_eq!(kinds, [C19_EXPECTED, C19_EXPECTED]);
 }
 
 /// The handshake message of `hello` cut into records of `size` bytes.

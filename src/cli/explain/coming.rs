@@ -13,6 +13,8 @@ use crate::config::Config;
 use crate::decide::explain::{Explanation, Outcome, Step};
 use crate::decide::{self, Policy, Visit};
 use crate::model::Hostname;
+use crate::model::certificate::CertificateNames;
+use crate::store::StoredCertificate;
 
 /// What kinds of listeners there are, and what is answered before all else.
 pub(super) struct Door {
@@ -70,6 +72,13 @@ impl Coming {
     }
 }
 
+impl Coming {
+    /// What a browser asks a certificate for: it sends no final dot in the name, and for an address no name at all.
+    pub(super) fn server_name(&self) -> Option<Hostname> {
+        Hostname::parse(self.host.trim_end_matches('.')).ok()
+    }
+}
+
 impl Door {
     pub(super) fn new(config: &Config) -> Self {
         Self {
@@ -84,6 +93,7 @@ impl Door {
     pub(super) fn enter(
         &self,
         coming: &Coming,
+        stored: Option<&StoredCertificate>,
         policy: &Policy,
     ) -> Result<(Visit, Vec<Step>), Box<Explanation>> {
         let mut visit = Visit {
@@ -96,7 +106,7 @@ impl Door {
         let mut steps = Vec::new();
         match (coming.secure, self.tls, self.plain) {
             (true, true, _) => {
-                let (names, step) = shown(&coming.host, policy)?;
+                let (names, step) = shown(coming, stored, policy)?;
                 visit.names = Some(names);
                 steps.push(step);
             }
@@ -127,36 +137,44 @@ impl Door {
     }
 }
 
-type Names = Arc<crate::model::certificate::CertificateNames>;
+type Names = Arc<CertificateNames>;
 
-/// The certificate that a visitor who connects to `host` would be shown; none where the handshake would be refused.
-fn shown(host: &str, policy: &Policy) -> Result<(Names, Step), Box<Explanation>> {
-    // Browsers send no final dot in the server name, and for an address no name at all.
-    let sni = Hostname::parse(host.trim_end_matches('.')).ok();
+/// The certificate that a visitor who connects would be shown: a file, the one `stored`, the default; none where the handshake
+/// would be refused.
+fn shown(
+    coming: &Coming,
+    stored: Option<&StoredCertificate>,
+    policy: &Policy,
+) -> Result<(Names, Step), Box<Explanation>> {
+    let sni = coming.server_name();
     let inventory = &policy.inventory;
-    let (certificate, kind) = match sni.as_ref().and_then(|name| inventory.certificate(name)) {
-        Some(certificate) => (certificate, ""),
-        None => match inventory.default_certificate() {
-            Some(certificate) => (certificate, "the default, "),
-            None => return Err(Box::new(refused(sni.as_ref()))),
-        },
+    let file = sni.as_ref().and_then(|name| inventory.certificate(name));
+    let (names, what) = match (file, stored, inventory.default_certificate()) {
+        (Some(file), _, _) => (Arc::clone(&file.names), format!("{:?}", file.name)),
+        (None, Some(stored), _) => {
+            let names = Names::new(CertificateNames::new(stored.names.clone()));
+            (names, "the store's".to_owned())
+        }
+        (None, None, Some(default)) => {
+            let what = format!("the default, {:?}", default.name);
+            (Arc::clone(&default.names), what)
+        }
+        (None, None, None) => return Err(Box::new(refused(sni.as_ref()))),
     };
-    let patterns: Vec<String> = (certificate.names.patterns().iter())
-        .map(ToString::to_string)
-        .collect();
-    let found = format!("{kind}{:?} for {}", certificate.name, patterns.join(", "));
+    let patterns: Vec<String> = names.patterns().iter().map(ToString::to_string).collect();
+    let found = format!("{what} for {}", patterns.join(", "));
     let step = Step {
         source: "certificate",
         asked: sni.map(|name| name.to_string()),
         found,
     };
-    Ok((Arc::clone(&certificate.names), step))
+    Ok((names, step))
 }
 
 fn refused(sni: Option<&Hostname>) -> Explanation {
     let reason = match sni {
         Some(name) => format!(
-            "the TLS handshake: tls.directory holds no certificate for {name}, and tls.default names none"
+            "the TLS handshake: neither tls.directory nor the store holds a certificate for {name}, and tls.default names none"
         ),
         None => "the TLS handshake: no host name comes with an address, and tls.default names no certificate".to_owned(),
     };

@@ -37,6 +37,7 @@ fn edge_and_tls_are_checked() {
         "edge = 3".to_owned(),
         "[tls]\nminimum = \"1.1\"".to_owned(),
         "[tls]\ndefault = \"../x\"".to_owned(),
+        "[tls]\nmemory = \"1KiB\"".to_owned(),
     ]);
 }
 

@@ -123,6 +123,26 @@ pub(super) const TABLES: &[Table] = &[
         order: "created_at, kid",
     },
     Table {
+        name: "certificates",
+        columns: &[
+            uuid("id"),
+            text("names"),
+            text("chain"),
+            bytes("sealed_key"),
+            int("not_before"),
+            int("not_after"),
+            text("source"),
+            text("fingerprint"),
+            int("created_at"),
+        ],
+        order: "id",
+    },
+    Table {
+        name: "certificate_names",
+        columns: &[text("pattern"), uuid("certificate")],
+        order: "pattern",
+    },
+    Table {
         // Its numbers are drawn anew, in the same order.
         name: "audit",
         columns: &[

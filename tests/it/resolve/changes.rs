@@ -2,8 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use vestibule::model::{LookupKey, Match};
-use vestibule::store::{Claim, ImportLine, NewTenant};
+use vestibule::model::certificate::CertificateSource;
+use vestibule::model::{LookupKey, Match, Secret};
+use vestibule::seal::Sealer;
+use vestibule::store::{Claim, ImportLine, NewCertificate, NewTenant};
 
 use super::*;
 
@@ -14,6 +16,7 @@ on_both_engines!(
     g2_an_absence_held_back_while_the_domain_comes_is_not_kept,
     what_another_process_writes_comes_into_force,
     a_restored_database_ends_everything_that_was_known,
+    a_change_of_certificates_leaves_routes_alone,
 );
 
 async fn g3_ten_thousand_first_requests_for_one_cold_host_make_one_query(database: Database) {
@@ -156,4 +159,30 @@ async fn a_restored_database_ends_everything_that_was_known(database: Database) 
     .await;
     assert_eq!(node.slug(&shop).await.as_deref(), Some("acme"));
     assert_eq!(node.gate.asked(&shop), 2);
+}
+
+async fn a_change_of_certificates_leaves_routes_alone(database: Database) {
+    let store = database.open().await;
+    let shop = two_tenants(&store).await;
+    let node = Node::new(&database).await;
+    assert_eq!(node.slug(&shop).await.as_deref(), Some("acme"));
+    let sealer = Sealer::create(&database.snapshot().with_extension("key")).unwrap();
+    // One with its names in the feed, and one with too many.
+    for many in [1, 300] {
+        let names = (0..many).map(|number| pattern(&format!("n{number}.example")));
+        let new = NewCertificate {
+            names: names.collect(),
+            chain: "a chain".to_owned(),
+            key: Secret::new(b"a key".to_vec()),
+            not_before: 0,
+            not_after: 1,
+            source: CertificateSource::Import,
+            fingerprint: "a fingerprint".to_owned(),
+        };
+        store.import_certificates(&[new], &sealer).await.unwrap();
+    }
+    let end = store.cursor().await.unwrap();
+    eventually("both are in force", || node.resolver.cursor() == Some(end)).await;
+    assert_eq!(node.slug(&shop).await.as_deref(), Some("acme"));
+    assert_eq!(node.gate.asked(&shop), 1);
 }

@@ -120,6 +120,8 @@ impl Node {
         let counted = Arc::clone(&key_changes);
         let follower = Follower {
             resolver: Arc::clone(&resolver),
+            inventory: None,
+            clock: clock.clone(),
             poll: Duration::from_millis(200),
             signing_keys_changed: Box::new(move || {
                 counted.fetch_add(1, Ordering::SeqCst);

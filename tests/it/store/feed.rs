@@ -20,7 +20,7 @@ on_both_engines!(
     a_pruned_gap_loses_the_way,
     a_head_below_the_cursor_loses_the_way,
     numbers_go_on_after_everything_is_pruned,
-    a_kind_of_change_from_the_future_is_a_bulk,
+    a_kind_of_change_from_the_future_is_told_as_such,
 );
 
 pub(super) fn changed(id: TenantId, names: &[&str]) -> Changed {
@@ -337,7 +337,7 @@ async fn numbers_go_on_after_everything_is_pruned(place: Place) {
     assert_eq!(changes(&store, before).await.len(), 1);
 }
 
-async fn a_kind_of_change_from_the_future_is_a_bulk(place: Place) {
+async fn a_kind_of_change_from_the_future_is_told_as_such(place: Place) {
     let store = place.open().await;
     let start = store.cursor().await.unwrap();
     place
@@ -345,5 +345,5 @@ async fn a_kind_of_change_from_the_future_is_a_bulk(place: Place) {
             "insert into changes (position, at, kind, names) values (1, 0, 'certificate', '[]')",
         )
         .await;
-    assert_eq!(changes(&store, start).await, [Changed::Bulk]);
+    assert_eq!(changes(&store, start).await, [Changed::Unknown]);
 }

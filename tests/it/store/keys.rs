@@ -165,16 +165,22 @@ async fn resealing_changes_all_or_none(place: Place) {
         .await
         .unwrap();
     let before = store.signing_keys().await.unwrap();
-    let failed: Result<usize, StoreError> = store
-        .reseal(|_| Err(StoreError::Seal(SealError::Broken)))
+    let failed: Result<(usize, usize), StoreError> = store
+        .reseal(
+            |_| Err(StoreError::Seal(SealError::Broken)),
+            |_, _| Ok(Vec::new()),
+        )
         .await;
     assert!(failed.is_err());
     assert_eq!(store.signing_keys().await.unwrap(), before);
     let new = Sealer::create(&place.folder.path().join("new.key")).unwrap();
-    let count: Result<usize, StoreError> = store
-        .reseal(|keys| Ok(keys.iter().map(|key| record(&key.kid, &new)).collect()))
+    let count: Result<(usize, usize), StoreError> = store
+        .reseal(
+            |keys| Ok(keys.iter().map(|key| record(&key.kid, &new)).collect()),
+            |_, sealed| Ok(sealed.to_vec()),
+        )
         .await;
-    assert_eq!(count.unwrap(), 2);
+    assert_eq!(count.unwrap(), (2, 0));
     assert!(
         store
             .signing_keys()
