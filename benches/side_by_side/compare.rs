@@ -82,7 +82,7 @@ pub(crate) fn alternate(
 /// Each has a turn in each round; who begins changes from round to round.
 pub(crate) fn take_turns(bed: &Bed, turns: &[(&Contender, &Work<'_>)]) -> Result<Vec<Sample>> {
     for (contender, work) in turns {
-        check(bed, contender, work)?;
+        check(bed, contender, work).when(|| contender.name.title().to_owned())?;
     }
     let mut samples = Vec::new();
     for round in 0..bed.options.rounds {
@@ -103,7 +103,7 @@ pub(crate) fn take_turns(bed: &Bed, turns: &[(&Contender, &Work<'_>)]) -> Result
         }
     }
     for (contender, work) in turns {
-        check(bed, contender, work)?;
+        check(bed, contender, work).when(|| contender.name.title().to_owned())?;
     }
     Ok(samples)
 }

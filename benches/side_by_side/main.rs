@@ -1,4 +1,4 @@
-//! Vestibule beside other proxies: `benches/run`, or `cargo bench --profile dist --bench side_by_side`.
+//! Vestibule beside other proxies: `benches/run`.
 //!
 //! What is compared is processor time per request, which holds still on a noisy machine where throughput does not; every figure is a
 //! ratio to somebody who was measured in the same run. It is a measurement, not a test: it fails where somebody answered wrongly, not
