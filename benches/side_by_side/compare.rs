@@ -33,6 +33,8 @@ pub(crate) struct Sample {
     pub(crate) memory: u64,
     /// Queries of the store meanwhile.
     pub(crate) look_ups: f64,
+    /// Processor time in microseconds that one of them takes, as far as the settling before the sample tells.
+    pub(crate) look_up_cost: Option<f64>,
     /// Access lines that were not written.
     pub(crate) lines_dropped: f64,
 }
@@ -110,13 +112,13 @@ pub(crate) fn take_turns(bed: &Bed, turns: &[(&Contender, &Work<'_>)]) -> Result
 
 fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> Result<Sample> {
     let start = round * 15_485_863;
-    settle(contender, work, start)?;
+    let settling = settle(contender, work, start)?;
     let look_ups = contender.look_ups()?;
     let dropped = contender.metric(DROPPED)?;
     let before = contender.process.cpu()?;
     let load = (work.load)(contender, start, bed.options.seconds)?;
     let cpu = contender.process.cpu()? - before;
-    let sample = Sample {
+    let mut sample = Sample {
         work: work.title,
         who: contender.name,
         round,
@@ -124,23 +126,46 @@ fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> R
         cpu,
         memory: contender.process.memory()?,
         look_ups: contender.look_ups()? - look_ups,
+        look_up_cost: None,
         lines_dropped: contender.metric(DROPPED)? - dropped,
     };
+    sample.look_up_cost = settling.look_up_cost(sample.cost());
     contender.empty_log()?;
     Ok(sample)
 }
 
+/// What went before a sample.
+#[derive(Default)]
+struct Settling {
+    requests: f64,
+    micros: f64,
+    look_ups: f64,
+}
+
+impl Settling {
+    /// What is left per look-up when the requests have been paid for.
+    fn look_up_cost(&self, request: f64) -> Option<f64> {
+        let is_enough = self.look_ups > 1000.0;
+        is_enough.then(|| (self.micros - self.requests * request) / self.look_ups)
+    }
+}
+
 /// A second of the same work that does not count. While others had their turns Vestibule's routes have aged, all together, as they
 /// would not where visitors keep coming: it goes on until they have been looked up again.
-fn settle(contender: &Contender, work: &Work<'_>, start: usize) -> Result<()> {
+fn settle(contender: &Contender, work: &Work<'_>, start: usize) -> Result<Settling> {
+    let mut all = Settling::default();
     for _ in 0..SETTLING {
-        let before = contender.look_ups()?;
+        let (before, cpu) = (contender.look_ups()?, contender.process.cpu()?);
         let load = (work.load)(contender, start, 1)?;
-        if contender.look_ups()? - before <= load.requests as f64 / 100.0 {
+        let look_ups = contender.look_ups()? - before;
+        all.requests += load.requests as f64;
+        all.micros += (contender.process.cpu()? - cpu).total();
+        all.look_ups += look_ups;
+        if look_ups <= load.requests as f64 / 100.0 {
             break;
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Asks for a few tenants and looks at every byte.

@@ -65,8 +65,9 @@ fn run(options: Options) -> Result<ExitCode> {
         return Err(pinned(options.load_core));
     }
     let bed = Bed::make(options)?;
+    let facts = machine::facts(&bed);
     let found = rows::measure(&bed);
-    report::publish(&bed, &found)?;
+    report::publish(&bed, &facts, &found)?;
     if found.is_refused {
         eprintln!("error: somebody answered wrongly, see above");
         return Ok(ExitCode::FAILURE);

@@ -6,26 +6,24 @@ mod text;
 
 use crate::bed::Bed;
 use crate::fault::{Result, While};
-use crate::machine;
 use crate::options::Options;
 use crate::table::{Found, Outcome, TABLE};
 
 /// Prints the report and writes the files that were asked for.
-pub(crate) fn publish(bed: &Bed, found: &Found) -> Result<()> {
-    let facts = machine::facts(bed);
+pub(crate) fn publish(bed: &Bed, facts: &[(&str, String)], found: &Found) -> Result<()> {
     #[expect(
         clippy::print_stdout,
         reason = "the report is what this program is for"
     )]
     {
-        println!("{}", text::render(&facts, found, &bed.options));
+        println!("{}", text::render(facts, found, &bed.options));
     }
     if let Some(place) = &bed.options.json {
-        std::fs::write(place, json::render(&facts, found, &bed.options)?)
+        std::fs::write(place, json::render(facts, found, &bed.options)?)
             .when(|| place.display().to_string())?;
     }
     if let Some(place) = &bed.options.svg {
-        std::fs::write(place, svg::render(&facts, found, &bed.options))
+        std::fs::write(place, svg::render(facts, found, &bed.options))
             .when(|| place.display().to_string())?;
     }
     Ok(())

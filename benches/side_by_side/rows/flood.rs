@@ -1,5 +1,6 @@
 //! A flood of hosts that do not exist, beside ordinary visitors and a few who are the first of their tenant.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -65,11 +66,8 @@ pub(crate) fn measure(bed: &Bed, found: &mut Found) -> Result<()> {
     found.value("flood-p99", p99_during / p99_before, said);
     let evicted = edge.look_ups()? - look_ups;
     found.value("flood-evicted", evicted, format!("of {KNOWN}"));
-    found.value(
-        "flood-unanswered",
-        0.0,
-        format!("{} were asked for", during.cold),
-    );
+    let said = format!("{} were asked for", during.cold);
+    found.value("flood-unanswered", during.unanswered as f64, said);
     let strays = flood_look_ups - during.cold as f64;
     let said = format!(
         "{flood_look_ups:.0} queries in all, {} for cold tenants",
@@ -99,12 +97,14 @@ struct Tally {
     known: Vec<Timed>,
     flooded: usize,
     cold: usize,
+    /// Of the cold ones.
+    unanswered: usize,
 }
 
 enum Crowd {
     Known(Vec<Timed>),
     Flood(usize),
-    Cold(usize),
+    Cold { asked: usize, unanswered: usize },
 }
 
 /// Known tenants' visitors, and with `flood` the others beside them. An answer that is not the right one ends it.
@@ -132,19 +132,32 @@ fn run(bed: &Bed, edge: &Contender, rate: f64, seconds: f64, flood: bool) -> Res
         if flood {
             let mut cold = KNOWN..TENANTS;
             let names = move || host(cold.next().unwrap_or(TENANTS));
-            let cold = pace(COLD, 1).walk(0, names, served);
-            crowds.spawn(async { Ok(Crowd::Cold(cold.await?.len())) });
+            crowds.spawn(cold_visitors(pace(COLD, 1), names));
         }
         let mut tally = Tally::default();
         while let Some(crowd) = crowds.join_next().await {
             match crowd?? {
                 Crowd::Known(times) => tally.known.extend(times),
                 Crowd::Flood(count) => tally.flooded += count,
-                Crowd::Cold(count) => tally.cold += count,
+                Crowd::Cold { asked, unanswered } => {
+                    (tally.cold, tally.unanswered) = (asked, unanswered);
+                }
             }
         }
         Ok(tally)
     })
+}
+
+/// Those who are the first of their tenant; the ones that are not served are counted.
+async fn cold_visitors(pace: Pace, names: impl FnMut() -> String) -> Result<Crowd> {
+    let refused = AtomicUsize::new(0);
+    let count = |answer: &Answer| {
+        refused.fetch_add(usize::from(served(answer).is_err()), Ordering::Relaxed);
+        Ok(())
+    };
+    let asked = pace.walk(0, names, count).await?.len();
+    let unanswered = refused.load(Ordering::Relaxed);
+    Ok(Crowd::Cold { asked, unanswered })
 }
 
 fn served(answer: &Answer) -> Result<()> {
