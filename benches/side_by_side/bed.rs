@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::fault::{Fault, Result, While};
 use crate::janitor::Janitor;
+use crate::load::host;
 use crate::options::Options;
 
 /// Tenants of the ordinary rows.
@@ -115,6 +116,15 @@ impl Bed {
         std::fs::write(both, format!("{chain}{key}"))?;
         std::fs::write(folder.join(format!("{name}.crt")), chain)?;
         std::fs::write(folder.join(format!("{name}.key")), key)?;
+        Ok(())
+    }
+
+    /// A certificate for each of the first `count` tenants.
+    pub(crate) fn certificates(&self, folder: &Path, count: usize) -> Result<()> {
+        eprintln!("making {count} certificates");
+        for number in 0..count {
+            self.certificate(folder, &format!("t{number}"), &host(number))?;
+        }
         Ok(())
     }
 

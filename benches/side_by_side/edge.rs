@@ -29,12 +29,15 @@ pub(crate) fn ordinary(
     certificates: Certificates<'_>,
 ) -> Result<Contender> {
     let wildcard = bed.place("certs");
-    let folder = match certificates {
-        Certificates::Wildcard => &wildcard,
-        Certificates::Each(folder, _) => folder,
+    let (store, folder) = match certificates {
+        Certificates::Each(folder, count) if keeps_certificates(bed) => {
+            (store_with(bed, TENANTS, folder, count)?, wildcard.as_path())
+        }
+        Certificates::Each(folder, _) => (store(bed, TENANTS)?, folder),
+        Certificates::Wildcard => (store(bed, TENANTS)?, wildcard.as_path()),
     };
     let plan = Plan {
-        store: store(bed, TENANTS)?,
+        store,
         workers: 1,
         certificates: folder,
         cache: "",
@@ -44,18 +47,14 @@ pub(crate) fn ordinary(
 
 /// Starts it and waits until it is ready.
 pub(crate) fn start(bed: &Bed, upstream: &Application, plan: &Plan<'_>) -> Result<Contender> {
-    let (mut edge, _) = launch(bed, upstream, plan)?;
+    let mut edge = launch(bed, upstream, plan)?;
     let admin = edge.admin;
     edge.process.until(|| admin.is_some_and(ready))?;
     Ok(edge)
 }
 
-/// Starts it and does not wait; the second is its configuration file.
-pub(crate) fn launch(
-    bed: &Bed,
-    upstream: &Application,
-    plan: &Plan<'_>,
-) -> Result<(Contender, PathBuf)> {
+/// Starts it and does not wait.
+pub(crate) fn launch(bed: &Bed, upstream: &Application, plan: &Plan<'_>) -> Result<Contender> {
     let folder = bed.new_folder("vestibule")?;
     let ports = [bed.port()?, bed.port()?, bed.port()?];
     let values = [
@@ -77,15 +76,14 @@ pub(crate) fn launch(
     let core = bed.options.proxy_core.to_string();
     let process = Process::start(&bed.janitor, &core, &bed.vestibule(), &arguments, &folder)?;
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let edge = Contender {
+    Ok(Contender {
         name: Name::Vestibule,
         process,
         http: at(ports[0]),
         https: at(ports[1]),
         admin: Some(at(ports[2])),
         folder,
-    };
-    Ok((edge, file))
+    })
 }
 
 /// A store with so many tenants, made once: `t0` to `t<count - 1>`.
@@ -99,8 +97,7 @@ pub(crate) fn store(bed: &Bed, count: usize) -> Result<PathBuf> {
     eprintln!("importing {count} tenants");
     let file = folder.join(format!("{count}.toml"));
     let name = place.to_string_lossy();
-    let text = "[store]\nurl = \"sqlite:@STORE@\"\nsecret_key_file = \"@STORE@.key\"\n";
-    write(&file, text, &[("STORE", &name)])?;
+    write(&file, STORE, &[("STORE", &name)])?;
     command(bed, &file, &["store", "migrate"])?;
     let tenants = bed.tenants(count)?;
     command(
@@ -110,6 +107,42 @@ pub(crate) fn store(bed: &Bed, count: usize) -> Result<PathBuf> {
     )?;
     Ok(place)
 }
+
+/// As [`store`], with the certificates of `folder`, of which there are `certificates`.
+pub(crate) fn store_with(
+    bed: &Bed,
+    tenants: usize,
+    folder: &Path,
+    certificates: usize,
+) -> Result<PathBuf> {
+    let bare = store(bed, tenants)?;
+    let name = format!("{tenants}-{certificates}");
+    let place = bare.with_file_name(format!("{name}.db"));
+    if place.exists() {
+        return Ok(place);
+    }
+    eprintln!("importing {certificates} certificates");
+    // Nobody has the bare store open any more, but who had was not asked to tidy up: there may be a write-ahead log.
+    for part in ["", "-wal", ".key"] {
+        let of = |store: &Path| PathBuf::from(format!("{}{part}", store.display()));
+        if of(&bare).exists() {
+            std::fs::copy(of(&bare), of(&place))?;
+        }
+    }
+    let file = bare.with_file_name(format!("{name}.toml"));
+    write(&file, STORE, &[("STORE", &place.to_string_lossy())])?;
+    let from = folder.to_string_lossy();
+    command(bed, &file, &["cert", "import", "--from", &from])?;
+    Ok(place)
+}
+
+/// Whether this Vestibule takes many certificates into its store.
+pub(crate) fn keeps_certificates(bed: &Bed) -> bool {
+    let help = command(bed, Path::new("none"), &["cert", "import", "--help"]);
+    help.is_ok_and(|help| help.contains("--from"))
+}
+
+const STORE: &str = "[store]\nurl = \"sqlite:@STORE@\"\nsecret_key_file = \"@STORE@.key\"\n";
 
 /// Runs `vestibule` with a configuration; what it printed.
 pub(crate) fn command(bed: &Bed, config: &Path, words: &[&str]) -> Result<String> {

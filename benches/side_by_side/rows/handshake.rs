@@ -4,9 +4,9 @@ use super::forward::Field;
 use crate::bed::{Bed, CERTIFICATES, SHORT};
 use crate::compare::{Work, alternate};
 use crate::contender::{Application, Certificates};
+use crate::edge;
 use crate::fault::Result;
 use crate::load::handshakes::{self, Order};
-use crate::load::host;
 use crate::options::Name;
 use crate::table::Found;
 
@@ -18,10 +18,7 @@ const AT_ONCE: usize = 32;
 pub(crate) fn measure(bed: &Bed, found: &mut Found) -> Result<()> {
     let folder = bed.place("many.certs");
     bed.certificate(&folder, "wildcard", "*.example.com")?;
-    eprintln!("making {CERTIFICATES} certificates");
-    for number in 0..CERTIFICATES {
-        bed.certificate(&folder, &format!("t{number}"), &host(number))?;
-    }
+    bed.certificates(&folder, CERTIFICATES)?;
     let application = Application::start(bed)?;
     let certificates = Certificates::Each(&folder, CERTIFICATES);
     let names = [Name::Vestibule, Name::Nginx, Name::Haproxy];
@@ -45,10 +42,12 @@ pub(crate) fn measure(bed: &Bed, found: &mut Found) -> Result<()> {
     };
     let samples = alternate(bed, &field.contenders, &work)?;
     field.to_the_cheaper(&samples, "handshake", found);
-    found.remark(
-        "handshake",
-        "TLS 1.3, P-256, X25519; Vestibule's certificates are files",
-    );
+    let place = match edge::keeps_certificates(bed) {
+        true => "in its store",
+        false => "files, since this one's store takes none",
+    };
+    let said = format!("TLS 1.3, P-256, X25519; Vestibule's certificates are {place}");
+    found.remark("handshake", &said);
     found.samples.extend(samples);
     Ok(())
 }
