@@ -18,6 +18,8 @@ pub(crate) struct Work<'a> {
     pub(crate) expected: &'a [u8],
     /// Hosts that are asked for.
     pub(crate) tenants: usize,
+    /// Routes are meant to grow old meanwhile: nobody waits until they have been looked up.
+    pub(crate) ages: bool,
     /// Asks for so many seconds, beginning with that tenant.
     pub(crate) load: &'a dyn Fn(&Contender, usize, u64) -> Result<Load>,
 }
@@ -33,8 +35,6 @@ pub(crate) struct Sample {
     pub(crate) memory: u64,
     /// Queries of the store meanwhile.
     pub(crate) look_ups: f64,
-    /// Processor time in microseconds that one of them takes, as far as the settling before the sample tells.
-    pub(crate) look_up_cost: Option<f64>,
     /// Access lines that were not written.
     pub(crate) lines_dropped: f64,
 }
@@ -112,13 +112,13 @@ pub(crate) fn take_turns(bed: &Bed, turns: &[(&Contender, &Work<'_>)]) -> Result
 
 fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> Result<Sample> {
     let start = round * 15_485_863;
-    let settling = settle(contender, work, start)?;
+    settle(contender, work, start)?;
     let look_ups = contender.look_ups()?;
     let dropped = contender.metric(DROPPED)?;
     let before = contender.process.cpu()?;
     let load = (work.load)(contender, start, bed.options.seconds)?;
     let cpu = contender.process.cpu()? - before;
-    let mut sample = Sample {
+    let sample = Sample {
         work: work.title,
         who: contender.name,
         round,
@@ -126,46 +126,24 @@ fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> R
         cpu,
         memory: contender.process.memory()?,
         look_ups: contender.look_ups()? - look_ups,
-        look_up_cost: None,
         lines_dropped: contender.metric(DROPPED)? - dropped,
     };
-    sample.look_up_cost = settling.look_up_cost(sample.cost());
     contender.empty_log()?;
     Ok(sample)
 }
 
-/// What went before a sample.
-#[derive(Default)]
-struct Settling {
-    requests: f64,
-    micros: f64,
-    look_ups: f64,
-}
-
-impl Settling {
-    /// What is left per look-up when the requests have been paid for.
-    fn look_up_cost(&self, request: f64) -> Option<f64> {
-        let is_enough = self.look_ups > 1000.0;
-        is_enough.then(|| (self.micros - self.requests * request) / self.look_ups)
-    }
-}
-
 /// A second of the same work that does not count. While others had their turns Vestibule's routes have aged, all together, as they
 /// would not where visitors keep coming: it goes on until they have been looked up again.
-fn settle(contender: &Contender, work: &Work<'_>, start: usize) -> Result<Settling> {
-    let mut all = Settling::default();
+fn settle(contender: &Contender, work: &Work<'_>, start: usize) -> Result<()> {
     for _ in 0..SETTLING {
-        let (before, cpu) = (contender.look_ups()?, contender.process.cpu()?);
+        let before = contender.look_ups()?;
         let load = (work.load)(contender, start, 1)?;
-        let look_ups = contender.look_ups()? - before;
-        all.requests += load.requests as f64;
-        all.micros += (contender.process.cpu()? - cpu).total();
-        all.look_ups += look_ups;
-        if look_ups <= load.requests as f64 / 100.0 {
+        let is_settled = contender.look_ups()? - before <= load.requests as f64 / 100.0;
+        if is_settled || work.ages {
             break;
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Asks for a few tenants and looks at every byte.

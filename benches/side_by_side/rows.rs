@@ -1,5 +1,6 @@
 //! The rows of the table, by what they need to be measured.
 
+mod ageing;
 mod balance;
 mod flood;
 mod forward;
@@ -19,7 +20,7 @@ struct Group {
     measure: fn(&Bed, &mut Found) -> Result<()>,
 }
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     group(forward::ROWS, forward::measure),
     group(handshake::ROWS, handshake::measure),
     group(idle::ROWS, idle::measure),
@@ -27,6 +28,7 @@ const GROUPS: [Group; 9] = [
     group(flood::ROWS, flood::measure),
     group(balance::ROWS, balance::measure),
     group(propagation::ROWS, propagation::measure),
+    group(ageing::ROWS, ageing::measure),
     group(growth::START, growth::start),
     group(growth::GROWTH, growth::growth),
 ];

@@ -67,7 +67,6 @@ fn sample(sample: &Sample) -> Value {
         "p99_us": sample.load.latency.p99,
         "memory_bytes": sample.memory,
         "store_look_ups": sample.look_ups,
-        "cpu_us_per_look_up": sample.look_up_cost,
         "access_lines_dropped": sample.lines_dropped,
     })
 }
@@ -78,6 +77,7 @@ fn unit(unit: Unit) -> &'static str {
         Unit::Kilobytes => "kB",
         Unit::Megabytes => "MB",
         Unit::Micros => "us",
+        Unit::Percent => "%",
         Unit::Millis => "ms",
         Unit::Count => "count",
     }

@@ -155,6 +155,7 @@ impl<'a> Http1<'a> {
             path: self.path,
             expected,
             tenants: TENANTS,
+            ages: false,
             load: &|contender, start, seconds| {
                 self.wrk.run(wrk::Order {
                     address: if self.tls {
@@ -213,6 +214,7 @@ fn over_h2(bed: &Bed, field: &Field, found: &mut Found) {
         path: "/",
         expected: SHORT.as_bytes(),
         tenants: TENANTS,
+        ages: false,
         load: &|contender, start, seconds| {
             h2::run(
                 bed,
@@ -242,18 +244,6 @@ pub(crate) fn remarks(samples: &[Sample]) -> String {
     let per_thousand = of(|sample| sample.look_ups * 1000.0 / sample.load.requests as f64);
     let Figure { high: dropped, .. } = of(|sample| sample.lines_dropped);
     let mut said = format!("{:.1} look-ups per 1,000 requests", per_thousand.value);
-    let costs: Vec<f64> = samples
-        .iter()
-        .filter_map(|sample| sample.look_up_cost)
-        .collect();
-    if !costs.is_empty() {
-        let cost = Figure::of(costs).value;
-        // All routes are looked up again in the course of each ttl (60 s) where visitors ask for all of them.
-        let share = cost * (TENANTS as f64 / 60.0) / 1e6 * 100.0;
-        said += &format!(
-            "; looking a route up again costs {cost:.0} µs, which for {TENANTS} busy tenants is {share:.1} % of a core"
-        );
-    }
     if dropped > 0.0 {
         said += &format!("; up to {dropped:.0} access lines were dropped in a round");
     }

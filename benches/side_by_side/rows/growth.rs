@@ -48,6 +48,7 @@ pub(crate) fn growth(bed: &Bed, found: &mut Found) -> Result<()> {
         path: "/",
         expected: SHORT.as_bytes(),
         tenants,
+        ages: false,
         load,
     };
     let (few, many_title) = ("h1, few tenants", "h1, many tenants");

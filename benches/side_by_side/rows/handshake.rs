@@ -29,6 +29,7 @@ pub(crate) fn measure(bed: &Bed, found: &mut Found) -> Result<()> {
         path: "/",
         expected: SHORT.as_bytes(),
         tenants: CERTIFICATES,
+        ages: false,
         load: &|contender, start, seconds| {
             let order = Order {
                 address: contender.https,
