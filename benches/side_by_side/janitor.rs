@@ -73,6 +73,7 @@ while read -r what of; do
     folder) folder=$of ;;
     esac
 done
-for group in $groups; do kill -9 -- "-$group" 2>/dev/null; done
+# Spelt so because the shells differ in how they take a number and a group.
+for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
 [ -n "$folder" ] && rm -rf "$folder"
 "#;
