@@ -57,7 +57,7 @@ fn run(options: Options) -> Result<ExitCode> {
     if options.list {
         #[expect(clippy::print_stdout, reason = "the rows were asked for")]
         {
-            println!("{}", report::list(&options));
+            println!("{}", report::list());
         }
         return Ok(ExitCode::SUCCESS);
     }

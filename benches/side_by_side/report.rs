@@ -30,8 +30,8 @@ pub(crate) fn publish(bed: &Bed, facts: &[(&str, String)], found: &Found) -> Res
 }
 
 /// The rows and what is asked, nothing measured.
-pub(crate) fn list(options: &Options) -> String {
-    text::rows(&Found::default(), options)
+pub(crate) fn list() -> String {
+    text::asked()
 }
 
 /// A figure with the lowest and highest of its rounds where there was more than one.

@@ -6,14 +6,14 @@ use super::shown;
 use crate::options::Options;
 use crate::table::{Asked, Found, Outcome, TABLE};
 
-const WIDTH: usize = 960;
+const WIDTH: usize = 1180;
 const ROW: usize = 26;
 const TOP: usize = 64;
 /// Where bars begin, and how long one is that reaches what is asked.
-const LEFT: usize = 400;
+const LEFT: usize = 540;
 const WHOLE: f64 = 220.0;
 /// Bars end there, however much longer they would be.
-const LONGEST: f64 = 1.75;
+const LONGEST: f64 = 1.6;
 
 /// The chart.
 pub(super) fn render(facts: &[(&str, String)], found: &Found, options: &Options) -> String {
@@ -33,17 +33,18 @@ pub(super) fn render(facts: &[(&str, String)], found: &Found, options: &Options)
         "<text x=\"16\" y=\"46\" fill=\"#555\">{}</text>",
         escaped(&shown.join(" · "))
     );
-    for (index, asked) in TABLE.iter().enumerate() {
-        let outcome = found.outcome(asked, options);
-        row(&mut svg, TOP + ROW * index, asked, &outcome);
-    }
     let (line, end) = (LEFT as f64 + WHOLE, height - 36);
     let _ = writeln!(
         svg,
         "<path d=\"M{line} {TOP}V{end}\" stroke=\"#222\" stroke-dasharray=\"4 3\"/>\n\
-         <text x=\"{line}\" y=\"{}\" text-anchor=\"middle\">asked: at most this</text>\n</svg>",
+         <text x=\"{line}\" y=\"{}\" text-anchor=\"middle\">asked: at most this</text>",
         height - 16
     );
+    for (index, asked) in TABLE.iter().enumerate() {
+        let outcome = found.outcome(asked, options);
+        row(&mut svg, TOP + ROW * index, asked, &outcome);
+    }
+    svg.push_str("</svg>\n");
     svg
 }
 
@@ -51,7 +52,7 @@ fn row(svg: &mut String, top: usize, asked: &Asked, outcome: &Outcome) {
     let base = top + 16;
     let name = match asked.against {
         "" => asked.work.to_owned(),
-        against => format!("{}, to {against}", asked.work),
+        against => format!("{} · {against}", asked.work),
     };
     let _ = writeln!(
         svg,
@@ -73,7 +74,7 @@ fn row(svg: &mut String, top: usize, asked: &Asked, outcome: &Outcome) {
     let _ = writeln!(
         svg,
         "<rect x=\"{LEFT}\" y=\"{}\" width=\"{length:.1}\" height=\"{}\" fill=\"{colour}\"/>\n\
-         <text x=\"{:.1}\" y=\"{base}\" font-size=\"11\">{}</text>",
+         <text x=\"{:.1}\" y=\"{base}\" font-size=\"11\" paint-order=\"stroke\" stroke=\"#fff\" stroke-width=\"4\">{}</text>",
         top + 4,
         ROW - 8,
         LEFT as f64 + length + 6.0,

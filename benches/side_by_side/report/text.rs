@@ -22,8 +22,18 @@ pub(super) fn render(facts: &[(&str, String)], found: &Found, options: &Options)
     )
 }
 
+/// What is asked.
+pub(super) fn asked() -> String {
+    let mut table = table(&["row", "work", "against", "asked"]);
+    for asked in &TABLE {
+        let limit = format!("≤ {}", asked.unit.show(asked.limit));
+        table.add_row([asked.name, asked.work, asked.against, &limit]);
+    }
+    table.to_string()
+}
+
 /// What is asked, and what was measured.
-pub(super) fn rows(found: &Found, options: &Options) -> String {
+fn rows(found: &Found, options: &Options) -> String {
     let mut table = table(&["row", "work", "against", "asked", "measured", ""]);
     let mut notes = String::new();
     for asked in &TABLE {
