@@ -164,7 +164,7 @@ fn head(times: u64) {
 fn decision(times: u64) {
     let world = World::new();
     for _ in 0..times {
-        let arrival = decide::arrive(&world.head, &world.visit, &world.policy).unwrap();
+        let arrival = decide::arrive(&world.head, &world.visit, None, &world.policy).unwrap();
         drop(black_box(world.decision(&arrival)));
     }
 }
@@ -172,16 +172,19 @@ fn decision(times: u64) {
 fn rewritten(times: u64) {
     let world = World::new();
     let forward = world.forward();
+    let mut memory = Vec::new();
     for _ in 0..times {
         let origin = decide::origin(&world.head, &world.visit, &world.policy);
-        drop(black_box(rewrite::outbound(
-            world.head.clone(),
+        let head = black_box(rewrite::outbound(
+            memory,
+            &world.head,
             &forward,
             &world.visit,
             &origin,
             &world.policy,
             &world.ids,
-        )));
+        ));
+        memory = head.into_memory();
     }
 }
 

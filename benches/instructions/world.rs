@@ -79,6 +79,7 @@ impl World {
                 trace_parent: HeaderValue::from_static(
                     "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
                 ),
+                continued: true,
             },
             signer: signer.thread(),
             facts: Facts::default(),
@@ -116,7 +117,7 @@ impl World {
     }
 
     pub(crate) fn forward(&self) -> Forward {
-        let arrival = decide::arrive(&self.head, &self.visit, &self.policy).unwrap();
+        let arrival = decide::arrive(&self.head, &self.visit, None, &self.policy).unwrap();
         match self.decision(&arrival) {
             Decision::Forward(forward) => forward,
             Decision::Answer(answer) => panic!("{answer:?} where a tenant should be served"),
