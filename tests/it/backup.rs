@@ -111,7 +111,7 @@ fn a_backup_replaces_nothing_unless_it_may() {
     folder.typed("tenant create acme").succeeds();
     let said = folder.typed("store backup x").succeeds();
     assert!(
-        said.contains("1 tenant, 0 domains and 0 signing keys written to x"),
+        said.contains("1 tenant, 0 domains, 0 signing keys and 0 certificates written to x"),
         "{said}"
     );
     let mode = std::fs::metadata(folder.path("x")).unwrap().permissions();

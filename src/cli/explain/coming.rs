@@ -174,7 +174,7 @@ fn shown(
 fn refused(sni: Option<&Hostname>) -> Explanation {
     let reason = match sni {
         Some(name) => format!(
-            "the TLS handshake: neither tls.directory nor the store holds a certificate for {name}, and tls.default names none"
+            "the TLS handshake: there is no certificate for {name} in tls.directory or in the store, and tls.default names none"
         ),
         None => "the TLS handshake: no host name comes with an address, and tls.default names no certificate".to_owned(),
     };
