@@ -1,19 +1,22 @@
 //! Inbound `Signature` and `Signature-Input` (RFC 9421): only the member that is ours to write is taken out.
 
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName};
 
 use crate::http1::RequestHead;
 
 /// The label of our own signature.
 const LABEL: &str = "vestibule";
 
-const FIELDS: [&str; 2] = ["signature", "signature-input"];
+static FIELDS: [HeaderName; 2] = [
+    HeaderName::from_static("signature"),
+    HeaderName::from_static("signature-input"),
+];
 
 /// Writes both fields without the member `vestibule`, where `goes` says that they may go on. A field that is no dictionary (RFC 8941
 /// section 3.2) is dropped whole, because the application might read one out of it where we see none.
 pub(super) fn write(head: &mut RequestHead, headers: &HeaderMap, goes: impl Fn(&str) -> bool) {
-    for name in FIELDS {
-        if !headers.contains_key(name) || !goes(name) {
+    for name in &FIELDS {
+        if !headers.contains_key(name) || !goes(name.as_str()) {
             continue;
         }
         let lines: Option<Vec<&str>> = headers
@@ -23,7 +26,7 @@ pub(super) fn write(head: &mut RequestHead, headers: &HeaderMap, goes: impl Fn(&
             .collect();
         let kept = lines.and_then(|lines| without_ours(&lines.join(",")));
         if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
-            head.field(name, kept.as_bytes());
+            head.field(name.as_str(), kept.as_bytes());
         }
     }
 }

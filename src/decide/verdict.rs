@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HeaderMap, VIA};
+use http::header::{
+    CONTENT_LENGTH, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, VIA,
+};
 use http::uri::PathAndQuery;
 use http::{Method, Version};
 
@@ -301,16 +303,16 @@ fn upstream(path: &str, route: Option<&Route>, policy: &Policy) -> Result<Arc<Up
 /// with a body: where that ends and the tunnel begins would be for three readers to agree upon.
 fn is_upgrade(case: &Case<'_>) -> bool {
     let headers = &case.head.headers;
-    let is = |name: &str, wanted: &str| {
+    let is = |name: HeaderName, wanted: &str| {
         headers
             .get(name)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
     };
     case.head.version == Version::HTTP_11
         && case.head.method == Method::GET
-        && is("upgrade", "websocket")
-        && is("sec-websocket-version", "13")
-        && headers.contains_key("sec-websocket-key")
+        && is(UPGRADE, "websocket")
+        && is(SEC_WEBSOCKET_VERSION, "13")
+        && headers.contains_key(SEC_WEBSOCKET_KEY)
         && !head::announces_body(headers)
         && head::lists(headers, &http::header::CONNECTION, "upgrade")
 }

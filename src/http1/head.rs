@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 /// Most fields in a head.
 const MAX_FIELDS: usize = 100;
 /// What most heads have at most: room for more is made only where it is needed.
-const USUAL_FIELDS: usize = 32;
+const USUAL_FIELDS: usize = 24;
 
 /// The head of an answer as it came; nothing is checked but its form.
 #[derive(Debug)]
@@ -44,11 +44,18 @@ impl From<httparse::Error> for HeadFault {
     }
 }
 
-/// Where a field's name and value stand in the bytes of a head.
+/// Where a field's name and value stand in the bytes of a head: offsets of their first bytes and of the bytes behind them.
 #[derive(Clone, Copy)]
 struct Place {
-    name: (usize, usize),
-    value: (usize, usize),
+    name: (u32, u32),
+    value: (u32, u32),
+}
+
+impl Place {
+    const NOWHERE: Self = Self {
+        name: (0, 0),
+        value: (0, 0),
+    };
 }
 
 /// Takes the head of an answer out of `buffer`; `None` where it has not all come. It may have `most` bytes.
@@ -56,15 +63,19 @@ struct Place {
 /// # Errors
 /// The bytes are no answer; the connection can carry nothing more.
 pub fn answer_head(buffer: &mut BytesMut, most: usize) -> Result<Option<AnswerHead>, HeadFault> {
-    let mut places = [Place {
-        name: (0, 0),
-        value: (0, 0),
-    }; MAX_FIELDS];
-    let parsed = match answer_places::<USUAL_FIELDS>(buffer, &mut places) {
-        Err(httparse::Error::TooManyHeaders) => answer_places::<MAX_FIELDS>(buffer, &mut places),
-        parsed => parsed,
-    };
-    let Some(parsed) = parsed? else {
+    // Room for all the fields that there may be costs more to make than most heads to read.
+    match read_answer::<USUAL_FIELDS>(buffer, most) {
+        Err(HeadFault::TooLarge) => read_answer::<MAX_FIELDS>(buffer, most),
+        read => read,
+    }
+}
+
+fn read_answer<const FIELDS: usize>(
+    buffer: &mut BytesMut,
+    most: usize,
+) -> Result<Option<AnswerHead>, HeadFault> {
+    let mut places = [Place::NOWHERE; FIELDS];
+    let Some(parsed) = answer_places(buffer, &mut places)? else {
         return if buffer.len() >= most {
             Err(HeadFault::TooLarge)
         } else {
@@ -75,11 +86,12 @@ pub fn answer_head(buffer: &mut BytesMut, most: usize) -> Result<Option<AnswerHe
         return Err(HeadFault::TooLarge);
     }
     let bytes = buffer.split_to(parsed.length).freeze();
+    let range = |(start, end): (u32, u32)| start as usize..end as usize;
     let mut headers = HeaderMap::with_capacity(parsed.fields);
     for Place { name, value } in &places[..parsed.fields] {
-        let name = HeaderName::from_bytes(&bytes[name.0..name.1])
+        let name = HeaderName::from_bytes(&bytes[range(*name)])
             .map_err(|_| HeadFault::Malformed(httparse::Error::HeaderName))?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice(value.0..value.1))
+        let value = HeaderValue::from_maybe_shared(bytes.slice(range(*value)))
             .map_err(|_| HeadFault::Malformed(httparse::Error::HeaderValue))?;
         headers.append(name, value);
     }
@@ -102,17 +114,21 @@ struct Parsed {
 
 fn answer_places<const FIELDS: usize>(
     buffer: &[u8],
-    places: &mut [Place; MAX_FIELDS],
-) -> Result<Option<Parsed>, httparse::Error> {
+    places: &mut [Place; FIELDS],
+) -> Result<Option<Parsed>, HeadFault> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
     let mut answer = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(length) = answer.parse(buffer)? else {
         return Ok(None);
     };
+    if u32::try_from(length).is_err() {
+        return Err(HeadFault::TooLarge);
+    }
     let base = buffer.as_ptr() as usize;
     let place = |bytes: &[u8]| {
         let start = bytes.as_ptr() as usize - base;
-        (start, start + bytes.len())
+        // Within the head, whose length was looked at.
+        (start as u32, (start + bytes.len()) as u32)
     };
     for (field, at) in answer.headers.iter().zip(places.iter_mut()) {
         *at = Place {

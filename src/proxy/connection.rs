@@ -241,7 +241,12 @@ fn service(
         let announce = last && request.version() < Version::HTTP_2;
         let worker = Rc::clone(&worker);
         let method = request.method().clone();
-        let answer = request::answer(Rc::clone(&worker), Rc::clone(&connection), request);
+        // Boxed before anything wraps it: each wrapper would copy it once more.
+        let answer = Box::pin(request::answer(
+            Rc::clone(&worker),
+            Rc::clone(&connection),
+            request,
+        ));
         Box::pin(async move {
             let contained = Contained {
                 metrics: &worker.shared.metrics,

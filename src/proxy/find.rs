@@ -8,7 +8,7 @@ use super::known_hosts::KnownHost;
 use super::request::Stage;
 use crate::decide::{self, Arrival, Target};
 use crate::model::Match;
-use crate::resolve::Facts;
+use crate::resolve::{Facts, Keys, Resolver};
 
 /// The host, if this thread has served it before.
 pub(super) fn known(stage: &Stage<'_>, head: &Parts) -> Option<Rc<KnownHost>> {
@@ -22,20 +22,30 @@ pub(super) async fn tenant(
     arrival: &Arrival,
     known: Option<&KnownHost>,
 ) -> Facts {
-    let resolver = &stage.worker.shared.resolver;
+    let shared = &stage.worker.shared;
     let Target::Tenant(keys) = &arrival.target else {
         return Facts::default();
     };
     // Before the look-ups: what they say would be old after this.
     let visit = &stage.connection.visit;
-    let policy = &stage.worker.shared.policy;
-    policy.settle(visit, &arrival.host.hostname).await;
+    if shared.policy.redirect.is_some() {
+        Box::pin(shared.policy.settle(visit, &arrival.host.hostname)).await;
+    }
     if let Some(known) = known {
         let remembered = known.route.borrow();
-        if let Some(facts) = resolver.facts_at_hand(keys, remembered.as_ref(), stage.record.time) {
+        let now = stage.record.time;
+        if let Some(facts) = shared
+            .resolver
+            .facts_at_hand(keys, remembered.as_ref(), now)
+        {
             return facts;
         }
     }
+    // Boxed, here and above: what is seldom needed must not make the future of every request larger.
+    Box::pin(look_up(&shared.resolver, keys, known)).await
+}
+
+async fn look_up(resolver: &Resolver, keys: &Keys, known: Option<&KnownHost>) -> Facts {
     let mut facts = resolver.facts(keys).await;
     match (known, &keys.host, &mut facts.host) {
         (Some(known), Some(host), Some(Match::Found(_))) => {

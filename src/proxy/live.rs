@@ -5,6 +5,7 @@
 //! whose visitor takes nothing hears of that only when it is asked for more: its connection is closed one [`PERIOD`] later.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -258,9 +259,11 @@ impl Cuttable {
         }
     }
 
-    /// Runs `work` unless it has to be cut: then `None`.
-    pub(super) async fn run<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
+    /// Runs `work`, which stays where it is, unless it has to be cut: then `None`.
+    pub(super) async fn run<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
         std::future::poll_fn(|cx| {
             if self.is_cut(cx) {
                 return Poll::Ready(None);

@@ -1,6 +1,7 @@
 //! One request, from its head to the beginning of its answer. Read [`story`] first.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -268,13 +269,13 @@ async fn send(
         upgrade: forward.upgrade.then(|| rewrite::UPGRADED.clone()),
         body,
     };
-    let sending = stage.worker.pool.send(&forward.upstream, request);
-    let outcome = live.run(sending).await;
+    let mut sending = pin!(stage.worker.pool.send(&forward.upstream, request));
+    let outcome = live.run(sending.as_mut()).await;
     if let Some(part) = &mut stage.record.upstream {
         part.answered = Some(tokio::time::Instant::now());
     }
     let Some(outcome) = outcome else {
-        return Err(failure::cut(shared, tenant).await);
+        return Err(Box::pin(failure::cut(shared, tenant)).await);
     };
     let answer = outcome.map_err(|error| failure::of_sending(&error, &watch))?;
     if let Some(part) = &mut stage.record.upstream {

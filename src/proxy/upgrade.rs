@@ -102,7 +102,7 @@ async fn run(
             () = shared.stopping.reached(Phase::Ended) => false,
         }
     };
-    let complete = live.run(passing).await;
+    let complete = live.run(std::pin::pin!(passing)).await;
     record.sent(usize::try_from(count.get()).unwrap_or(usize::MAX));
     record.finish(complete.unwrap_or(false));
 }

@@ -1,10 +1,10 @@
 //! What stands in a line. Never a header field, never a query: that is where secrets are.
 
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::decide;
 use crate::model::{Code, Sources, TenantId};
 
 use super::escape;
@@ -75,7 +75,7 @@ impl AccessRecord<'_> {
         line.text("listener", self.listener);
         line.text("proto", self.protocol);
         line.maybe("tls", self.tls);
-        line.shown("visitor", self.visitor);
+        line.address("visitor", self.visitor, None);
         line.bytes("method", first(self.method.as_bytes(), MAX_METHOD));
         line.bytes("host", first(without_userinfo(self.host), MAX_HOST));
         line.bytes("path", first(without_query(self.path), MAX_PATH));
@@ -112,7 +112,7 @@ impl AccessRecord<'_> {
     fn write_upstream(&self, line: &mut Object<'_>) {
         line.maybe("upstream", self.upstream);
         if let Some(endpoint) = self.endpoint {
-            line.shown("endpoint", endpoint);
+            line.address("endpoint", endpoint.ip(), Some(endpoint.port()));
         }
         if let Some(time) = self.upstream_time {
             line.millis("upstream_ms", time);
@@ -191,11 +191,23 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// For addresses, whose text needs no escaping.
-    fn shown(&mut self, name: &str, value: impl std::fmt::Display) {
+    /// Addresses, whose text needs no escaping; with a port an IPv6 one stands in brackets.
+    fn address(&mut self, name: &str, ip: IpAddr, port: Option<u16>) {
         self.name(name);
-        // Writing to memory does not fail.
-        let _ = write!(self.out, "\"{value}\"");
+        self.out.push(b'"');
+        let bracketed = ip.is_ipv6() && port.is_some();
+        if bracketed {
+            self.out.push(b'[');
+        }
+        decide::write_address(self.out, ip);
+        if bracketed {
+            self.out.push(b']');
+        }
+        if let Some(port) = port {
+            self.out.push(b':');
+            self.digits(port.into());
+        }
+        self.out.push(b'"');
     }
 
     fn number(&mut self, name: &str, value: u64) {
