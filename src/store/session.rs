@@ -1,9 +1,6 @@
 //! One set of statements for two engines: connections and transactions that are either SQLite's or PostgreSQL's.
 //! All statements here are written once, with `$1` placeholders, which both understand.
 
-use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
 use sqlx::{
@@ -13,11 +10,9 @@ use sqlx::{
 
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
-
 use super::embedded::{EmbeddedFile, FileId};
 use super::values::{Arg, NUMBERED, PLAIN, Row, placeholders};
-use super::{Changed, Cursor, Inner, Pools, Store, StoreError, changes};
+use super::{Cursor, Inner, Pools, StoreError};
 
 /// A connection, or a transaction that is rolled back unless it is committed.
 pub(super) enum Session {
@@ -25,13 +20,6 @@ pub(super) enum Session {
     SqliteTransaction(Transaction<'static, Sqlite>, Option<FileId>),
     Postgres(PoolConnection<Postgres>),
     PostgresTransaction(Transaction<'static, Postgres>),
-}
-
-/// A transaction that changes something. It ends in [`Writing::finish`], which puts the change into the feed as the last
-/// statement, or in [`Writing::finish_unannounced`] where no answer of the data plane depends on what was written.
-pub(super) struct Writing {
-    session: Session,
-    store: Store,
 }
 
 enum Connection<'s> {
@@ -354,56 +342,4 @@ where
         connection = connect().await?;
     }
     Ok((connection, id))
-}
-
-impl Store {
-    /// Begins a change.
-    pub(super) async fn writing(&self) -> Result<Writing, StoreError> {
-        let session = self.inner.exclusive().await?;
-        Ok(Writing {
-            session,
-            store: self.clone(),
-        })
-    }
-}
-
-impl Writing {
-    /// Puts `changed` into the feed, commits, and wakes who waits in this process.
-    pub(super) async fn finish(mut self, changed: &Changed) -> Result<(), StoreError> {
-        changes::append(&mut self.session, changed, self.store.inner.clock.now()).await?;
-        self.session.commit().await?;
-        self.store
-            .inner
-            .written
-            .send_modify(|count| *count = count.wrapping_add(1));
-        Ok(())
-    }
-
-    /// The time of this change.
-    pub(super) fn now(&self) -> Timestamp {
-        self.store.inner.clock.now()
-    }
-
-    /// Who makes this change.
-    pub(super) fn actor(&self) -> Arc<str> {
-        Arc::clone(&self.store.actor)
-    }
-
-    /// Commits what no answer of the data plane depends on.
-    pub(super) async fn finish_unannounced(self) -> Result<(), StoreError> {
-        self.session.commit().await
-    }
-}
-
-impl Deref for Writing {
-    type Target = Session;
-    fn deref(&self) -> &Session {
-        &self.session
-    }
-}
-
-impl DerefMut for Writing {
-    fn deref_mut(&mut self) -> &mut Session {
-        &mut self.session
-    }
 }
