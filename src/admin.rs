@@ -35,7 +35,7 @@ pub struct AdminState {
     pub hostnames: Arc<[Hostname]>,
 }
 
-/// What a node needs to be ready. The store is not among it: a store lost later makes no node unready (contract section 7).
+/// What a node needs to be ready. The store is not among it: a node whose store is lost later goes on serving from memory, so it stays ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Readiness {
     /// Every configured listener accepts.

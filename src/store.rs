@@ -39,6 +39,7 @@ mod tenant_rows;
 mod tenants;
 mod values;
 mod watch;
+mod writing;
 
 use embedded::EmbeddedFile;
 

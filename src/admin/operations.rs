@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::model::Code;
+use crate::model::{Causes, Code};
 use crate::shutdown::Phase;
 use crate::sign;
 
@@ -76,7 +76,7 @@ pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
     match state.metrics.encode() {
         Ok(text) => (fields, text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "the metrics could not be written");
+            tracing::error!(error = %Causes(&error), "the metrics could not be written");
             error::refuse(
                 Code::InternalError,
                 "The metrics could not be written; the log says why.",
@@ -85,7 +85,7 @@ pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
     }
 }
 
-/// The public keys of assertions. A rotation publishes a key for at least twice this age before it signs (contract section 4).
+/// The public keys of assertions. A rotation publishes a key for at least twice this age before it signs (`docs/assertion.md`).
 pub(super) async fn jwks(State(state): State<AdminState>) -> Response {
     let fields = [
         (header::CONTENT_TYPE, sign::JWKS_CONTENT_TYPE),

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::model::Causes;
 use crate::shutdown::{Phase, Stopping};
 
 /// What one listener grants.
@@ -96,7 +97,7 @@ async fn connection(bounds: Bounds, stream: TcpStream, router: Router, stopping:
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%error, "a connection to the admin listener broke");
+        tracing::debug!(error = %Causes(&error), "a connection to the admin listener broke");
     }
 }
 

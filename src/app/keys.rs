@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::StartError;
-use crate::model::{Secret, SigningKeyRecord};
+use crate::model::{Causes, Secret, SigningKeyRecord};
 use crate::seal::{SealError, Sealer};
 use crate::sign::Signer;
 use crate::store::{Store, StoreError};
@@ -89,14 +89,14 @@ impl NodeKeys {
         if let Err(error) = self.load(&records) {
             // The file may have been replaced by one that seals anew while this node was running.
             tracing::info!(
-                error = &error as &dyn std::error::Error,
+                error = %Causes(&error),
                 "reading the sealing key again"
             );
             if let Ok(Some(sealer)) = Sealer::open(&self.file) {
                 self.unlock(sealer);
             }
             if let Err(error) = self.load(&records) {
-                tracing::error!(error = &error as &dyn std::error::Error, file = %self.file.display(), "a signing key cannot be used");
+                tracing::error!(error = %Causes(&error), file = %self.file.display(), "a signing key cannot be used");
             }
         }
         *self.records.lock().unwrap_or_else(PoisonError::into_inner) = records;

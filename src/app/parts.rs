@@ -19,7 +19,7 @@ use crate::decide::Policy;
 use crate::guard::Guard;
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
-use crate::model::Hostname;
+use crate::model::{Causes, Hostname};
 use crate::proxy::Shared;
 use crate::proxy::access_log::{AccessLog, AccessLogGuard};
 use crate::resolve::{Resolver, Tokens};
@@ -310,7 +310,7 @@ fn inventory(
         let faults = report.faults.iter();
         for fault in faults.filter(|fault| !fault.is_no_folder()) {
             tracing::warn!(
-                error = fault as &dyn std::error::Error,
+                error = %Causes(fault),
                 "a certificate is not used"
             );
         }

@@ -1,5 +1,6 @@
 //! Every source that applies must name the same tenant. There is no default and no precedence.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Case, FailedCookie, HostClass, Policy, Target, verdict};
@@ -13,6 +14,8 @@ use crate::resolve::TokenFact;
 pub(super) struct Named {
     /// The tenant, if anybody is named.
     pub(super) route: Option<Arc<Route>>,
+    /// Who named it first, for the operator.
+    by: &'static str,
     /// The sources that named it.
     pub(super) sources: Sources,
     /// The slug by which host or path asked for it: another than its own was an alias.
@@ -29,7 +32,6 @@ pub(super) struct Named {
 pub(super) fn named(case: &Case<'_>, policy: &Policy) -> Result<Named, Refusal> {
     let mut named = Named::default();
     place(case, &mut named)?;
-    let beside_place = named.route.is_some();
     let mut tokens = Vec::new();
     if let Some(fact) = &case.facts.bearer {
         check_bearer(fact, policy)?;
@@ -46,7 +48,7 @@ pub(super) fn named(case: &Case<'_>, policy: &Policy) -> Result<Named, Refusal> 
     // no other token names anybody. Claims with several members name nobody by themselves and agree with whoever is named.
     tokens.sort_by_key(|(fact, _)| rank(fact));
     for (fact, extra) in tokens {
-        join(fact, extra, beside_place, &mut named)?;
+        join(fact, extra, &mut named)?;
     }
     Ok(named)
 }
@@ -73,6 +75,7 @@ fn place(case: &Case<'_>, named: &mut Named) -> Result<(), Refusal> {
     match found {
         Some(Match::Found(route)) if !verdict::is_forgotten(route, case.now) => {
             named.route = Some(Arc::clone(route));
+            named.by = source.as_str();
             named.sources.insert(source);
             Ok(())
         }
@@ -110,28 +113,14 @@ fn rank(fact: &TokenFact) -> u8 {
     }
 }
 
-fn join(
-    fact: &TokenFact,
-    extra: Extra,
-    beside_place: bool,
-    named: &mut Named,
-) -> Result<(), Refusal> {
+fn join(fact: &TokenFact, extra: Extra, named: &mut Named) -> Result<(), Refusal> {
     let TokenFact::Names(members) = fact else {
         return Ok(());
-    };
-    let routes = || {
-        members.iter().filter_map(|found| {
-            if let Match::Found(route) = found {
-                Some(route)
-            } else {
-                None
-            }
-        })
     };
     let unavailable = members.contains(&Match::Unavailable);
     match &named.route {
         Some(route) => {
-            if routes().any(|other| other.tenant == route.tenant) {
+            if routes(members).any(|other| other.tenant == route.tenant) {
                 named.sources.insert(Source::Token);
                 return Ok(());
             }
@@ -139,26 +128,67 @@ fn join(
             if unavailable {
                 Err(store_unavailable())
             } else {
-                Err(conflict(extra))
+                Err(conflict((named.by, route), members, extra))
             }
         }
         None if unavailable => Err(store_unavailable()),
-        None if members.len() == 1 => match routes().next() {
-            Some(route) => {
-                named.route = Some(Arc::clone(route));
-                named.sources.insert(Source::Token);
-                Ok(())
-            }
-            None if beside_place => Err(conflict(extra)),
-            None => Err(Refusal::unknown_tenant()),
-        },
+        None if members.len() == 1 => {
+            let route = routes(members).next().ok_or_else(Refusal::unknown_tenant)?;
+            named.route = Some(Arc::clone(route));
+            named.by = bearer_or_cookie(extra);
+            named.sources.insert(Source::Token);
+            Ok(())
+        }
         None => Ok(()),
     }
 }
 
-fn conflict(extra: Extra) -> Refusal {
+/// Whom the members of a claim name.
+fn routes(members: &[Match]) -> impl Iterator<Item = &Arc<Route>> {
+    members.iter().filter_map(|found| {
+        if let Match::Found(route) = found {
+            Some(route)
+        } else {
+            None
+        }
+    })
+}
+
+/// Which of the two places for a token it is that carries `extra`.
+fn bearer_or_cookie(extra: Extra) -> &'static str {
+    if let Extra::Cookie(_) = extra {
+        "cookie"
+    } else {
+        "bearer"
+    }
+}
+
+/// Two disagree. Who names whom is for the operator alone: a visitor learns of no tenant that it did not name.
+fn conflict((by, route): (&str, &Route), members: &[Match], extra: Extra) -> Refusal {
     let detail = "Your session belongs to another workspace than this address. Change the address, or log out and in again.";
-    Refusal::new(Code::TenantConflict, detail).with(extra)
+    let token = bearer_or_cookie(extra);
+    let reason = format!(
+        "{by} names {}, {token} names {}",
+        route.tenant,
+        Ids(members)
+    );
+    Refusal::new(Code::TenantConflict, detail)
+        .because(reason)
+        .with(extra)
+}
+
+/// The numbers of those whom a claim names: what is written in the claim itself stays out of the log.
+struct Ids<'m>(&'m [Match]);
+
+impl fmt::Display for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut routes = routes(self.0);
+        let Some(first) = routes.next() else {
+            return f.write_str("nobody");
+        };
+        write!(f, "{}", first.tenant)?;
+        routes.try_for_each(|route| write!(f, " or {}", route.tenant))
+    }
 }
 
 /// The cookie of this place among those that were looked at.

@@ -56,7 +56,7 @@ impl Rate {
     }
 }
 
-/// `burst = 0` means as many as one second allows (contract section 2).
+/// `burst = 0` means as many as one second allows.
 fn quota(limits: &Limits) -> Option<Quota> {
     let per_second = NonZeroU32::new(limits.requests_per_second)?;
     let burst = NonZeroU32::new(limits.burst).unwrap_or(per_second);

@@ -151,7 +151,7 @@ impl Refusal {
     }
 }
 
-/// Every 429 and 503 says when to come back (contract section 5).
+/// Every 429 and 503 says when to come back: a program that is not told tries again at once.
 fn default_retry(code: Code) -> Option<Duration> {
     match code {
         Code::RateLimited | Code::TooManyInFlight | Code::StoreUnavailable => {

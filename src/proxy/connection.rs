@@ -26,6 +26,7 @@ use super::open::{self, Course, Ending};
 use super::request;
 use super::worker::Worker;
 use crate::decide::Visit;
+use crate::model::Causes;
 
 /// The outer bound of a head in bytes: far above what is allowed, so that the address is seen before the size is refused and each
 /// gets its own status (414, 431).
@@ -137,7 +138,7 @@ async fn serve_tls(worker: Rc<Worker>, io: EdgeIo<TcpStream>, mut connection: Co
                 serve_h1(worker, stream, connection).await
             }
         }
-        Err(error) => tracing::debug!(%error, "a handshake failed"),
+        Err(error) => tracing::debug!(error = %Causes(&error), "a handshake failed"),
     }
 }
 
@@ -215,7 +216,7 @@ where
 fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(
-            error = &error as &dyn std::error::Error,
+            error = %Causes(&error),
             "a connection broke off"
         );
     }

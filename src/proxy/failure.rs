@@ -3,7 +3,7 @@
 use super::upload::{BodyWatch, Fate};
 use super::worker::Shared;
 use crate::decide;
-use crate::model::{Code, LookupKey, Match, Refusal, TenantId};
+use crate::model::{Causes, Code, LookupKey, Match, Refusal, TenantId};
 use crate::upstream::SendError;
 
 /// Whose doing a failed exchange was. The visitor's own body comes first: what it broke shows as a failure of the upstream too.
@@ -11,7 +11,7 @@ pub(super) fn of_sending(error: &SendError, watch: &BodyWatch) -> Refusal {
     match watch.fate.get() {
         Fate::TooLarge => return Refusal::new(Code::BodyTooLarge, "Send less at once."),
         Fate::Stalled => {
-            return Refusal::new(Code::RequestTimeout, "The request body stopped arriving.");
+            return Refusal::new(Code::RequestTimeout, "The request body arrived too slowly.");
         }
         Fate::Broken => return Refusal::bad_request("The request body is malformed or broke off."),
         Fate::TrailersTooLarge => {
@@ -27,18 +27,7 @@ pub(super) fn of_sending(error: &SendError, watch: &BodyWatch) -> Refusal {
         }
         _ => "Try again in a moment.",
     };
-    Refusal::new(error.code(), detail).because(Chain(error))
-}
-
-/// An error with its causes, in one line.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        std::iter::successors(self.0.source(), |error| error.source())
-            .try_for_each(|error| write!(f, ": {error}"))
-    }
+    Refusal::new(error.code(), detail).because(Causes(error))
 }
 
 /// Why a request that waited for its upstream was cut: its tenant is no longer served, or no longer under this name.

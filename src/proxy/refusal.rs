@@ -1,4 +1,4 @@
-//! How a refusal looks on the wire: a problem document, or a page where a browser asks (contract section 5).
+//! How a refusal looks on the wire: a problem document, or a page where a browser asks.
 //!
 //! What is refused and why is decided elsewhere; the table of codes is `model/refusal.rs`.
 
@@ -146,7 +146,7 @@ fn answer(status: StatusCode, head: HeaderMap, body: Vec<u8>) -> Response<Bytes>
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-/// What is not refused by method (contract section 5: TRACE and CONNECT are).
+/// What is not refused by method (TRACE and CONNECT are).
 const USUAL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 #[cfg(test)]

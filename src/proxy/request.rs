@@ -363,7 +363,7 @@ fn finish(
     response.map(|body| EdgeBody::own(if bodiless { Bytes::new() } else { body }, record, exchange))
 }
 
-/// The probe of a balancer, for any host and before every rule (contract section 3).
+/// The probe of a balancer, for any host and before every rule.
 fn probe(worker: &Worker, head: &Parts) -> Option<Response<Bytes>> {
     if !decide::is_probe(head, worker.shared.probe_path.as_deref()) {
         return None;

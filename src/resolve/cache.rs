@@ -112,3 +112,113 @@ impl Cache {
 const LEASE: Duration = Duration::from_secs(3);
 /// Names remembered to lead nowhere. They only count until the set of names is loaded: ten seconds of a flood.
 const MAX_ABSENCES: u64 = 50_000;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{Hostname, LimitOverrides, Placement, Slug, TenantId, TenantState};
+    use crate::store::Cursor;
+
+    const CURSOR: Cursor = Cursor {
+        epoch: Uuid::from_u128(1),
+        position: 1,
+    };
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    /// Keys of all kinds whose texts are the same, a part of one another, or the text of a number.
+    fn keys() -> Vec<LookupKey> {
+        let ids = [1, 2].map(|number| TenantId(Uuid::from_u128(number)));
+        let texts = ["acme", "a", "acme-a", &ids[0].to_string()].map(str::to_owned);
+        let names = ["acme.a", "a.acme", "a.acme.a"].map(str::to_owned);
+        let slugs = texts.iter().filter_map(|text| Slug::parse(text).ok());
+        let hosts: Vec<_> = texts
+            .iter()
+            .chain(&names)
+            .map(|text| Hostname::parse(text).unwrap())
+            .collect();
+        slugs
+            .map(LookupKey::Slug)
+            .chain(hosts.iter().cloned().map(LookupKey::Domain))
+            .chain(hosts.iter().cloned().map(LookupKey::Wildcard))
+            .chain(ids.map(LookupKey::Id))
+            .collect()
+    }
+
+    fn route(number: u128) -> Arc<Route> {
+        Arc::new(Route {
+            tenant: TenantId(Uuid::from_u128(number)),
+            slug: Slug::parse("acme").unwrap(),
+            state: TenantState::Active,
+            progress: 0,
+            removed_at: None,
+            plan: None,
+            upstream: None,
+            limits: LimitOverrides::default(),
+            placement: Placement::default(),
+            meta: None,
+            version: 1,
+        })
+    }
+
+    /// What the cache should say of a key.
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Says {
+        Tenant(u128),
+        Nobody,
+    }
+
+    fn said(cache: &Cache, key: &LookupKey, applied: &Applied) -> Option<Says> {
+        let key = KeyRef::from(key);
+        // A route comes before an absence, as in the resolver.
+        match cache.route(key, applied) {
+            Some(kept) => Some(Says::Tenant(kept.route.tenant.0.as_u128())),
+            None => cache.is_absent(key, applied, NOW).then_some(Says::Nobody),
+        }
+    }
+
+    fn keep(cache: &Cache, key: &LookupKey, says: Says, applied: &Applied) {
+        let stamp = applied.stamp(&applied.era(), CURSOR, KeyRef::from(key), None);
+        let stamp = stamp.unwrap();
+        match says {
+            Says::Tenant(number) => {
+                let (route, fresh_until) = (route(number), NOW);
+                let kept = Kept {
+                    route,
+                    stamp,
+                    fresh_until,
+                };
+                cache.keep_route(key.clone(), kept);
+            }
+            Says::Nobody => {
+                let until = NOW.plus(Duration::from_secs(60));
+                cache.keep_absence(key.clone(), Absence { stamp, until });
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn g6_no_two_keys_share_an_entry(
+            order in prop::collection::vec((any::<prop::sample::Index>(), 0..20_u128), 1..40)
+        ) {
+            let applied = Applied::new();
+            applied.restart(CURSOR);
+            let cache = Cache::new(&config::Config::parse("", "test", std::iter::empty()).unwrap().cache);
+            let (keys, mut wanted) = (keys(), HashMap::new());
+            for (index, number) in order {
+                let key = index.get(&keys);
+                let says = if number == 0 { Says::Nobody } else { Says::Tenant(number) };
+                keep(&cache, key, says, &applied);
+                wanted.insert(key, says);
+                for key in &keys {
+                    prop_assert_eq!(said(&cache, key, &applied), wanted.get(key).copied(), "{}", key);
+                }
+            }
+        }
+    }
+}

@@ -13,7 +13,7 @@ use super::cache::{Absence, Kept};
 use super::key::KeyRef;
 use super::lookup::PATIENCE;
 use super::names::Standing;
-use crate::model::{LookupKey, Match};
+use crate::model::{Causes, LookupKey, Match};
 use crate::store::Looked;
 
 /// How a flight ended.
@@ -196,8 +196,7 @@ impl Flight {
         match source.lookup(&self.key).await {
             Ok(looked) => self.keep(&era, looked),
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(key = %self.key, %error, cause, "a look-up failed");
+                tracing::warn!(key = %self.key, error = %Causes(&error), "a look-up failed");
                 // One row that cannot be read is no loss of the store.
                 if error.is_unavailable() {
                     self.resolver.contact.suspect();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::model::{LookupKey, Route, SigningKeyRecord};
+use crate::model::{Causes, LookupKey, Route, SigningKeyRecord};
 use crate::store::Cursor;
 
 use super::Resolver;
@@ -99,8 +99,7 @@ impl Resolver {
                 return Vec::new();
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(path = %path.display(), %error, cause, "the snapshot is ignored");
+                tracing::warn!(path = %path.display(), error = %Causes(&error), "the snapshot is ignored");
                 self.count_snapshot("load", "ignored");
                 return Vec::new();
             }

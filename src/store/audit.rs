@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::session::Writing;
+use super::writing::Writing;
 use super::{READ, Store, StoreError};
 
 /// Longest detail kept, in bytes.

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use crate::model::SigningKeyRecord;
 
 use super::changes::{FEED_LOCK, no_feed};
-use super::session::Writing;
 use super::signing_keys::KEYS_LOCK;
 use super::values::Arg;
+use super::writing::Writing;
 use super::{BULK, Changed, Store, StoreError, migrations};
 
 mod file;

@@ -7,9 +7,9 @@ use crate::model::{DomainPattern, Secret};
 use crate::seal::Sealer;
 
 use super::certificates::{self, bury};
-use super::session::Writing;
 use super::signing_keys::{self, KEYS_LOCK};
 use super::values::Arg;
+use super::writing::Writing;
 use super::{BULK, CertificateChange, Changed, Store, StoreError};
 
 /// A certificate that has been found good, with its key in the clear.

@@ -13,10 +13,11 @@ use crate::model::certificate::CertificateSource;
 
 use super::changes::no_feed;
 use super::domains;
-use super::session::{Session, Writing};
+use super::session::Session;
 use super::tenant_rows::corrupt;
 use super::tenants::Page;
 use super::values::{Arg, Row};
+use super::writing::Writing;
 use super::{BULK, Changed, Cursor, READ, Store, StoreError, WRITE};
 
 /// A certificate in the store, without what only showing it takes.

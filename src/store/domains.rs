@@ -5,10 +5,11 @@ use serde::{Serialize, Serializer};
 use crate::model::{DomainPattern, DomainState, LookupKey, Slug, TenantId};
 
 use super::changes::domain_key;
-use super::session::{Session, Writing};
+use super::session::Session;
 use super::tenant_rows::{self as tenants, corrupt};
 use super::tenants::{Page, TenantRef};
 use super::values::Row;
+use super::writing::Writing;
 use super::{BULK, Changed, READ, Store, StoreError, WRITE};
 
 /// One tenant's claim of one name.

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use crate::model::{DomainPattern, Slug, Tenant};
 
 use super::domains::{self, Claim, Domain};
-use super::session::Writing;
 use super::tenant_rows::{self as tenants, Stored};
 use super::tenants::NewTenant;
 use super::values::Arg;
+use super::writing::Writing;
 use super::{BULK, Changed, Store, StoreError, slugs};
 
 /// One line of an import, read.

@@ -14,10 +14,6 @@ use super::embedded::{EmbeddedFile, FileId};
 use super::values::{Arg, NUMBERED, PLAIN, Row, placeholders};
 use super::{Cursor, Inner, Pools, StoreError};
 
-mod writing;
-
-pub(super) use writing::Writing;
-
 /// A connection, or a transaction that is rolled back unless it is committed.
 pub(super) enum Session {
     Sqlite(PoolConnection<Sqlite>, Option<FileId>),

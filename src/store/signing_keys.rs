@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::model::SigningKeyRecord;
 use crate::seal::Sealer;
 
-use super::session::{Session, Writing};
+use super::session::Session;
 use super::values::Row;
+use super::writing::Writing;
 use super::{BULK, Changed, READ, Store, StoreError, WRITE, certificates, migrations};
 
 /// PostgreSQL's advisory lock for changes of what is sealed. ("vestibul", the last letter 2.)

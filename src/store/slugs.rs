@@ -10,11 +10,13 @@ use crate::model::{Slug, Tenant, TenantId, TenantState};
 
 use super::StoreError;
 use super::error::Date;
-use super::session::{Session, Writing};
+use super::session::Session;
 use super::tenant_rows::{corrupt, slug as read_slug};
 use super::values::Row;
+use super::writing::Writing;
 
-/// How long a slug that was renamed or whose tenant was removed can go to nobody else: contract, `slug_cooloff`.
+/// How long a slug that was renamed or whose tenant was removed can go to nobody else: links and cookies of before must not lead to
+/// a stranger.
 pub const COOLOFF: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// A slug that somebody has or had.

@@ -2,9 +2,9 @@
 
 use crate::model::{LookupKey, Tenant, TenantState};
 
-use super::session::Writing;
 use super::tenant_rows::{find_locked, save};
 use super::tenants::TenantRef;
+use super::writing::Writing;
 use super::{Changed, Store, StoreError, WRITE, domains, slugs};
 
 impl Store {

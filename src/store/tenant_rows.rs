@@ -6,9 +6,10 @@ use uuid::Uuid;
 use crate::model::tenant::MAX_META;
 use crate::model::{Slug, Tenant, TenantId, TenantState};
 
-use super::session::{Session, Writing};
+use super::session::Session;
 use super::tenants::TenantRef;
 use super::values::{Arg, Row};
+use super::writing::Writing;
 use super::{StoreError, slugs};
 
 /// Longest display name, in characters.

@@ -11,8 +11,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::changes::CHANNEL;
 use super::embedded::{EmbeddedFile, FileId};
 use super::{Followed, Store};
+use crate::model::Causes;
 
-/// How often an embedded store is asked whether another process has written: contract, at least every 100 ms.
+/// How often an embedded store is asked whether another process has written: often enough that a change by the command line is in
+/// force before anybody has typed the next line.
 const SQLITE_POLL: Duration = Duration::from_millis(50);
 /// How long such a trial, or a new connection, may take.
 const TRIAL: Duration = Duration::from_secs(2);
@@ -140,7 +142,7 @@ async fn sqlite(
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, "the store could not be watched, it is opened again");
+                tracing::warn!(error = %Causes(&error), "the store could not be watched, it is opened again");
                 *connection = None;
                 return;
             }
@@ -167,7 +169,7 @@ async fn postgres(
         match timeout(TRIAL, listen(options)).await {
             Ok(Ok(open)) => *listener = Some(open),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "no connection to listen on");
+                tracing::debug!(error = %Causes(&error), "no connection to listen on");
                 sleep(poll).await;
             }
             Err(_) => {}

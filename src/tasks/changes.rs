@@ -206,7 +206,7 @@ async fn keep_certificates(inventory: Arc<Inventory>, clock: Clock) {
                 Ok(false) => {}
                 // Once: while the store is away that is all there is to say.
                 Err(error) if pause == FIRST_PAUSE => {
-                    tracing::warn!(%error, "the certificates cannot be listed");
+                    tracing::warn!(error = %Causes(&error), "the certificates cannot be listed");
                 }
                 Err(_) => {}
             }

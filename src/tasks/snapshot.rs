@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use crate::model::SigningKeyRecord;
+use crate::model::{Causes, SigningKeyRecord};
 use crate::resolve::Resolver;
 use crate::shutdown::{Phase, Stopping};
 
@@ -52,10 +52,11 @@ impl SnapshotTask {
             Ok(Ok(Some(routes))) => tracing::debug!(routes, "snapshot written"),
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(path = %self.file.display(), %error, cause, "the snapshot cannot be written");
+                tracing::warn!(path = %self.file.display(), error = %Causes(&error), "the snapshot cannot be written");
             }
-            Err(error) => tracing::error!(%error, "writing the snapshot ended in a fault"),
+            Err(error) => {
+                tracing::error!(error = %Causes(&error), "writing the snapshot ended in a fault")
+            }
         }
     }
 }

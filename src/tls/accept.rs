@@ -81,11 +81,12 @@ pub enum HandshakeError {
 
 impl HandshakeError {
     /// Every label.
-    const LABELS: [&str; 7] = [
+    const LABELS: [&str; 8] = [
         "timeout",
         "no_name",
         "illegal_name",
         "unknown_name",
+        "unavailable",
         "hello_too_long",
         "protocol",
         "io",
@@ -119,13 +120,16 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
+/// Makes every series of handshakes: a scrape before the first one, or of a node that takes none, finds nought, not nothing.
+pub(super) fn show_handshakes(metrics: &Metrics) {
+    for result in HandshakeError::LABELS.into_iter().chain(["ok"]) {
+        metrics.tls_handshakes.with_label_values(&[result]);
+    }
+}
+
 impl TlsAcceptor {
     /// `limit` is the time for one whole handshake. One acceptor serves all threads of the process.
     pub fn new(inventory: Arc<Inventory>, limit: Duration, metrics: Arc<Metrics>) -> Self {
-        // A scrape before the first handshake finds nought, not nothing.
-        for result in HandshakeError::LABELS.into_iter().chain(["ok"]) {
-            metrics.tls_handshakes.with_label_values(&[result]);
-        }
         Self {
             inventory,
             done: metrics.tls_handshakes.with_label_values(&["ok"]),

@@ -8,6 +8,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::fault::CertificateFault;
 use super::load;
 use super::protocol::provider;
+use crate::model::Causes;
 
 /// Why application servers cannot be verified.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,7 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Client
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
-        tracing::warn!(%error, "some of the system's CA certificates cannot be read");
+        tracing::warn!(error = %Causes(error), "some of the system's CA certificates cannot be read");
     }
     // Some systems ship a root that nobody can parse; it is not worth more than the others.
     roots.add_parsable_certificates(native.certs);

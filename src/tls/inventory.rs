@@ -19,6 +19,7 @@ pub use folder::LoadReport;
 use folder::Snapshot;
 use stored::Stored;
 
+use super::accept;
 use super::fault::CertificateFault;
 use super::load::Certificate;
 use super::protocol::Protocol;
@@ -75,6 +76,7 @@ impl Inventory {
         metrics: Arc<Metrics>,
         now: Timestamp,
     ) -> Result<(Arc<Self>, LoadReport), SetupError> {
+        accept::show_handshakes(&metrics);
         let inventory = Arc::new(Self {
             settings: settings.clone(),
             protocol: Arc::new(Protocol::new(settings.minimum)?),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dns::Dns;
+use crate::model::Causes;
 
 use super::Upstream;
 use super::address::Site;
@@ -30,7 +31,7 @@ pub(super) async fn keep<D: Dns>(
                 resolved.valid_for.clamp(SHORTEST, LONGEST)
             }
             Err(error) => {
-                tracing::warn!(upstream = %upstream.name, error = chain(&error), "an endpoint's name was not resolved");
+                tracing::warn!(upstream = %upstream.name, error = %Causes(&error), "an endpoint's name was not resolved");
                 if found_at.is_some_and(|at| at.elapsed() > STALE) {
                     upstream.set_addresses(site, &[]);
                 }
@@ -43,12 +44,6 @@ pub(super) async fn keep<D: Dns>(
         }
         tokio::time::sleep(pause).await;
     }
-}
-
-/// The error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// A time to live of zero is not taken at its word.

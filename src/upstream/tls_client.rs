@@ -11,6 +11,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
 
 use crate::config;
+use crate::model::Causes;
 
 use super::UpstreamError;
 
@@ -57,7 +58,7 @@ impl Trust {
         self.0.get_or_insert_with(|| {
             let found = rustls_native_certs::load_native_certs();
             for error in &found.errors {
-                tracing::warn!(%error, "some of the system's CA certificates cannot be read");
+                tracing::warn!(error = %Causes(error), "some of the system's CA certificates cannot be read");
             }
             let mut roots = RootCertStore::empty();
             // A system's bundle holds the odd certificate that cannot be used; the others count.

@@ -76,6 +76,15 @@ fn tls_works_for_whoever_trusts_the_local_authority() {
     assert_eq!(shown["assertion"]["verified"], true);
     let other = ask(&["--cacert", "/dev/null"]);
     assert!(!other.status.success());
+    // Whoever makes a tenant as the banner proposes is told why it has no certificate yet.
+    let proposed = dev
+        .running
+        .says
+        .split_once("tenant create hooli")
+        .unwrap()
+        .1;
+    let behind = proposed.lines().nth(1).unwrap();
+    assert!(behind.contains("when dev is started again"), "{behind}");
 }
 
 #[test]

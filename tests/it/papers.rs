@@ -1,4 +1,5 @@
-//! What is written for operators stays true: the lists of refusals and series, the alerts, the service unit.
+//! What is written for operators and contributors stays true: the lists of refusals and series, the alerts, the service unit, the
+//! banned crates.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,6 +21,8 @@ const REFUSALS: &str = include_str!("../../docs/refusals.md");
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const SERIES: &str = include_str!("../../src/metrics.rs");
 const ALERTS: &str = include_str!("../../deploy/alerts.yml");
+const BANS: &str = include_str!("../../deny.toml");
+const LOCK: &str = include_str!("../../Cargo.lock");
 const UNIT: &str = include_str!("../../deploy/vestibule.service");
 
 #[test]
@@ -118,4 +121,63 @@ fn the_service_has_the_time_to_stop_that_its_settings_give_it() {
         .find_map(|line| line.strip_prefix("TimeoutStopSec="));
     let stop = Duration::from_secs(stop.unwrap().parse().unwrap());
     assert!(stop > timeouts.shutdown_wait + timeouts.shutdown_drain);
+}
+
+/// Those of the packages in `lock` that `bans` bans.
+fn banned(bans: &str, lock: &str) -> Vec<String> {
+    let bans: toml::Table = bans.parse().unwrap();
+    let banned: BTreeSet<&str> = bans["bans"]["deny"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|ban| ban["crate"].as_str().unwrap())
+        .collect();
+    let lock: toml::Table = lock.parse().unwrap();
+    let packages = lock["package"].as_array().unwrap().iter();
+    packages
+        .map(|package| package["name"].as_str().unwrap())
+        .filter(|name| banned.contains(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The build of this machine's programs and tests, from `name` upwards; empty where nothing in it depends on that.
+fn dependents(name: &str) -> String {
+    let tree = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal,build,dev",
+        ])
+        .args(["--invert", name])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&tree.stderr);
+    assert!(tree.status.success(), "{words}");
+    String::from_utf8(tree.stdout).unwrap()
+}
+
+/// `cargo deny` says more, but not everybody has it. The lock file also lists what only features that are off would need: of a
+/// banned crate that stands there nothing that is built may depend on it.
+#[test]
+fn nothing_that_is_banned_is_depended_on() {
+    for name in banned(BANS, LOCK) {
+        assert_eq!(dependents(&name), "", "{name} is banned");
+    }
+    // Both halves can say so.
+    assert!(dependents("rustls").contains("vestibule"));
+    for name in [
+        "ring",
+        "openssl-sys",
+        "native-tls",
+        "rustls-pemfile",
+        "trust-dns-resolver",
+        "trust-dns-proto",
+    ] {
+        let lock = format!("[[package]]\nname = {name:?}\nversion = \"1.0.0\"\n");
+        assert_eq!(banned(BANS, &lock), [name], "deny.toml bans it");
+    }
 }

@@ -1,4 +1,4 @@
-//! Handshakes over real sockets: which certificate is shown, what is agreed on, and what is refused with which bytes.
+//! Handshakes over real sockets: which certificate is shown, what is agreed on, and which names are refused with which bytes.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,8 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Resumption};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion};
 use rustls_pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,8 +27,10 @@ use vestibule::tls::{HandshakeError, Inventory, LocalCa, TlsAcceptor, TlsFacts, 
 
 use crate::certificates::{Folder, forge_with_local_ca};
 
+mod hellos;
+pub(crate) mod resumption;
+
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
-const SHORT: Duration = Duration::from_millis(150);
 /// Far longer than anything takes; reached only where a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A fatal `unrecognized_name` alert, byte for byte.
@@ -293,207 +294,6 @@ async fn the_minimum_version_is_kept() {
     let edge = Edge::start(&folder).await;
     assert!(edge.visit(&only_tls12(&folder), "acme.test").await.is_err());
     assert_eq!(edge.count("protocol"), 1);
-}
-
-/// Offers any session it has to whomever it visits.
-#[derive(Debug)]
-struct Promiscuous(ClientSessionMemoryCache);
-
-/// Visits `first` twice and then `second`, offering whatever session there is: whether each was a new handshake, with TLS 1.3 and 1.2.
-pub(crate) async fn c19_handshakes(
-    edge: &Edge,
-    folder: &Folder,
-    (first, second): (&str, &str),
-) -> Vec<Vec<HandshakeKind>> {
-    let mut all = Vec::new();
-    for base in [client(folder), ClientConfig::clone(&only_tls12(folder))] {
-        let mut config = base;
-        let sessions = Promiscuous(ClientSessionMemoryCache::new(8));
-        config.resumption = Resumption::store(Arc::new(sessions));
-        let config = Arc::new(config);
-        let mut kinds = Vec::new();
-        for name in [first, first, second] {
-            let stream = edge.visit(&config, name).await.unwrap();
-            kinds.push(stream.get_ref().1.handshake_kind().unwrap());
-        }
-        all.push(kinds);
-    }
-    all
-}
-
-/// What they must be.
-pub(crate) const C19_EXPECTED: [HandshakeKind; 3] = [
-    HandshakeKind::Full,
-    HandshakeKind::Resumed,
-    HandshakeKind::Full,
-];
-
-fn anyone() -> ServerName<'static> {
-    ServerName::try_from("any.test").unwrap()
-}
-
-impl ClientSessionStore for Promiscuous {
-    fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
-        self.0.set_kx_hint(anyone(), group);
-    }
-    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        self.0.kx_hint(&anyone())
-    }
-    fn set_tls12_session(
-        &self,
-        _: ServerName<'static>,
-        value: rustls::client::Tls12ClientSessionValue,
-    ) {
-        self.0.set_tls12_session(anyone(), value);
-    }
-    fn tls12_session(&self, _: &ServerName<'_>) -> Option<rustls::client::Tls12ClientSessionValue> {
-        self.0.tls12_session(&anyone())
-    }
-    fn remove_tls12_session(&self, _: &ServerName<'static>) {
-        self.0.remove_tls12_session(&anyone());
-    }
-    fn insert_tls13_ticket(
-        &self,
-        _: ServerName<'static>,
-        value: rustls::client::Tls13ClientSessionValue,
-    ) {
-        self.0.insert_tls13_ticket(anyone(), value);
-    }
-    fn take_tls13_ticket(
-        &self,
-        _: &ServerName<'static>,
-    ) -> Option<rustls::client::Tls13ClientSessionValue> {
-        self.0.take_tls13_ticket(&anyone())
-    }
-}
-
-#[tokio::test]
-async fn c19_a_session_is_resumed_for_the_same_name_only() {
-    let folder = Folder::new()
-        .with("acme", &["acme.test"])
-        .with("globex", &["globex.test"]);
-    let edge = Edge::start(&folder).await;
-    let kinds = c19_handshakes(&edge, &folder, ("acme.test", "globex.test")).await;
-    assert_eq!(kinds, [C19_EXPECTED, C19_EXPECTED]);
-}
-
-/// The handshake message of `hello` cut into records of `size` bytes.
-fn in_records(hello: &[u8], size: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for part in hello[5..].chunks(size) {
-        bytes.extend([22, 3, 1]);
-        bytes.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
-        bytes.extend(part);
-    }
-    bytes
-}
-
-#[tokio::test]
-async fn c17_unusual_hellos_are_served_or_refused_and_harm_nobody() {
-    let folder = Folder::new().with("acme", &["acme.test"]);
-    let mut edge = Edge::start(&folder).await;
-    let many = |count: usize, alpn: &dyn Fn(usize) -> Vec<u8>| {
-        let mut config = client(&folder);
-        config.alpn_protocols = (0..count).map(alpn).collect();
-        hello(config, "acme.test")
-    };
-    let thousand = many(1000, &|n| {
-        if n == 999 {
-            b"h2".to_vec()
-        } else {
-            format!("p{n}").into()
-        }
-    });
-    let long = many(200, &|n| format!("{n:0>200}").into());
-    let plain = hello(client(&folder), "acme.test");
-    // Served: the edge answers with its own hello (a handshake record).
-    for hello in [
-        in_records(&plain, 1),
-        in_records(&plain, 100),
-        thousand.clone(),
-        in_records(&thousand, 30),
-    ] {
-        let mut socket = TcpStream::connect(edge.address).await.unwrap();
-        socket.write_all(&hello).await.unwrap();
-        assert_eq!(
-            timeout(PATIENCE, socket.read_u8()).await.unwrap().unwrap(),
-            22
-        );
-    }
-    // Refused: longer than 16 KiB. The alert may be overtaken by a reset, since much of it is never read.
-    assert!(long.len() > 16 * 1024);
-    for hello in [long.clone(), in_records(&thousand, 2)] {
-        let answer = edge.answer_to(&hello).await;
-        assert!(
-            matches!(answer[..], [] | [21, 3, 3, 0, 2, 2, 50]),
-            "{answer:?}"
-        );
-    }
-    assert_eq!(edge.count("hello_too_long"), 2);
-    // Not TLS at all.
-    for noise in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        &[0; 600],
-        &[22, 3, 1, 0, 0],
-        &[22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff],
-    ] {
-        let mut socket = TcpStream::connect(edge.address).await.unwrap();
-        socket.write_all(noise).await.unwrap();
-        socket.shutdown().await.unwrap();
-        let _ = socket.read_to_end(&mut Vec::new()).await;
-    }
-    // And all goes on.
-    while edge.outcomes.try_recv().is_ok() {}
-    edge.visit(&Arc::new(client(&folder)), "acme.test")
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn h1_half_a_client_hello_is_closed() {
-    let folder = Folder::new().with("acme", &["acme.test"]);
-    let (inventory, _) = folder.load();
-    let mut edge = Edge::with(inventory, &folder.metrics, |it| it, SHORT).await;
-    let hello = hello(client(&folder), "acme.test");
-    for part in [
-        &hello[..0],
-        &hello[..3],
-        &hello[..hello.len() / 2],
-        &hello[..],
-    ] {
-        edge.answer_to(part).await;
-        let outcome = edge.outcome().await;
-        assert!(
-            matches!(outcome, Err(HandshakeError::Timeout)),
-            "{outcome:?}"
-        );
-    }
-    assert_eq!(edge.count("timeout"), 4);
-}
-
-#[tokio::test]
-async fn h15_handshakes_wait_for_their_turn() {
-    let folder = Folder::new().with("acme", &["acme.test"]);
-    let (inventory, _) = folder.load();
-    let one_at_a_time = |acceptor: TlsAcceptor| acceptor.with_turns(1);
-    let edge = Edge::with(inventory, &folder.metrics, one_at_a_time, HOUR).await;
-    let config = Arc::new(client(&folder));
-    // Whoever has said nothing takes no turn.
-    let _silent = TcpStream::connect(edge.address).await.unwrap();
-    edge.visit(&config, "acme.test").await.unwrap();
-    let mut slow = TcpStream::connect(edge.address).await.unwrap();
-    slow.write_all(&hello(client(&folder), "acme.test"))
-        .await
-        .unwrap();
-    assert_eq!(
-        slow.read_u8().await.unwrap(),
-        22,
-        "the slow one has its turn"
-    );
-    let mut next = std::pin::pin!(edge.visit(&config, "acme.test"));
-    assert!(timeout(SHORT, &mut next).await.is_err());
-    drop(slow);
-    timeout(PATIENCE, next).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -126,15 +126,21 @@ impl Banner<'_> {
         let file = self.folder.configuration().display();
         page.gap();
         page.head("Go on in another terminal:");
-        let mut say = |rest: &str| page.line(&format!("{command} --config {file} {rest}"));
-        say("tenant create hooli --name Hooli");
-        say("tenant list");
+        let say = |page: &mut Page, rest: &str| {
+            page.line(&format!("{command} --config {file} {rest}"));
+        };
+        say(page, "tenant create hooli --name Hooli");
+        if !self.addresses.https.is_empty() {
+            // The certificate names the tenants that there were when it was made.
+            page.line("    (over TLS hooli answers when dev is started again)");
+        }
+        say(page, "tenant list");
         if let Some(http) = self.addresses.http.first() {
-            let name = TENANTS[0].0;
-            say(&format!(
-                "explain http://{name}.{BASE_DOMAIN}:{}/",
-                http.port()
-            ));
+            let (name, port) = (TENANTS[0].0, http.port());
+            say(
+                page,
+                &format!("explain http://{name}.{BASE_DOMAIN}:{port}/"),
+            );
         }
     }
 

@@ -69,6 +69,57 @@ fn f9_a_claim_that_names_nobody_is_not_alone_beside_another_token_wherever_the_t
     assert_eq!(several.outcome(), "acme token");
 }
 
+/// Why a request to `url` is refused, in the words for the operator.
+fn reason(asked: &Asked) -> String {
+    asked.decision().unwrap_err().reason.unwrap().into()
+}
+
+#[test]
+fn a_conflict_tells_the_operator_who_named_whom() {
+    let id = |slug| route(slug, TenantState::Active).tenant;
+    let (acme, globex, initech) = (id("acme"), id("globex"), id("initech"));
+    let host = || ask("http://acme.localhost/").by_host(found("acme"));
+    let platform = || ask("http://app.localhost/");
+    for (asked, wanted) in [
+        (
+            host().bearer(names(&["globex"])),
+            format!("subdomain names {acme}, bearer names {globex}"),
+        ),
+        (
+            host().cookie(names(&[""])),
+            format!("subdomain names {acme}, cookie names nobody"),
+        ),
+        (
+            host().bearer(names(&["globex", "", "initech"])),
+            format!("subdomain names {acme}, bearer names {globex} or {initech}"),
+        ),
+        (
+            ask("http://app.acme.test/")
+                .by_host(found("acme"))
+                .bearer(names(&[])),
+            format!("domain names {acme}, bearer names nobody"),
+        ),
+        (
+            ask("http://app.localhost/t/acme")
+                .by_path(found("acme"))
+                .cookie(names(&["globex"])),
+            format!("path names {acme}, cookie names {globex}"),
+        ),
+        (
+            platform()
+                .bearer(names(&["acme"]))
+                .cookie(names(&["globex"])),
+            format!("bearer names {acme}, cookie names {globex}"),
+        ),
+        (
+            platform().bearer(names(&[""])).cookie(names(&["globex"])),
+            format!("cookie names {globex}, bearer names nobody"),
+        ),
+    ] {
+        assert_eq!(reason(&asked), wanted);
+    }
+}
+
 #[test]
 fn an_array_agrees_with_any_member_and_names_only_if_it_has_one() {
     let host = |members: &[&str]| {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::clock::{Clock, Timestamp};
 use crate::jwks::{FetchError, Fetcher, JwksTimings, KeySet, KeySetUrl, RefusedKey};
 use crate::metrics::Metrics;
+use crate::model::Causes;
 
 /// What every ring that fetches needs.
 #[derive(Clone)]
@@ -256,8 +257,7 @@ impl Source {
                 if set.is_empty() { "no_keys" } else { "ok" }
             }
             Err(error) => {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(%url, %error, cause, "the keys of a token issuer were not fetched");
+                tracing::warn!(%url, error = %Causes(error), "the keys of a token issuer were not fetched");
                 error.label()
             }
         };

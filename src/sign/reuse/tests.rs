@@ -1,6 +1,10 @@
 //! The bounds, and what must not be mixed up.
 
+use proptest::prelude::*;
+use uuid::Uuid;
+
 use super::*;
+use crate::model::{Route, Source};
 use crate::sign::tests::{host, route};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -86,4 +90,77 @@ fn equal_hashes_are_not_equal_claims() {
     assert!(reuse.get(place, &elsewhere, NOW).is_none());
     let found = reuse.get(place, &claims(&ours), NOW).unwrap();
     assert_eq!(found.value(), "ours");
+}
+
+/// Everything that makes one statement another: tenant (0 is nobody) and version of its row, sources, upstream, host.
+type Said = (u128, u64, [bool; 4], bool, bool);
+
+/// Of each part so few that most statements differ in one only.
+fn said() -> impl Strategy<Value = Said> {
+    (
+        0..3_u128,
+        1..3_u64,
+        any::<[bool; 4]>(),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(tenant, version, agree, api, other)| {
+            // Nobody has no row.
+            (
+                tenant,
+                if tenant == 0 { 0 } else { version },
+                agree,
+                api,
+                other,
+            )
+        })
+}
+
+/// Asks for what says `said` and makes it where there is none, as the signer does; answers whose words were handed out.
+fn hand_out(reuse: &mut Reuse, slot: &mut Slot, said: &Said, collide: bool) -> [HeaderValue; 2] {
+    let (tenant, version, agree, api, other) = *said;
+    let row = Route {
+        tenant: TenantId(Uuid::from_u128(tenant)),
+        ..route(version)
+    };
+    let host = host(if other { "other.test" } else { "acme.test" });
+    let claims = Claims {
+        route: (tenant != 0).then_some(&row),
+        upstream: if api { "api" } else { "default" },
+        sources: Source::ALL
+            .into_iter()
+            .zip(agree)
+            .filter_map(|(source, names)| names.then_some(source))
+            .collect(),
+        host: &host,
+    };
+    let place = if collide {
+        Place(7)
+    } else {
+        reuse.place(&claims)
+    };
+    let entry = match reuse.get(place, &claims, NOW) {
+        Some(entry) => entry,
+        None => reuse.keep(place, &claims, assertion(&format!("{said:?}")), NOW),
+    };
+    if slot.get(1, &claims, NOW).is_none() {
+        slot.keep(1, Rc::clone(&entry));
+    }
+    let kept = slot.get(1, &claims, NOW).unwrap().clone();
+    [entry.value().clone(), kept]
+}
+
+proptest! {
+    #[test]
+    fn g6_no_two_statements_share_an_assertion(
+        all in prop::collection::vec((said(), any::<bool>()), 1..60)
+    ) {
+        let (mut reuse, mut slot) = (Reuse::with_capacity(LIFETIME, 10), Slot::default());
+        for (said, collide) in &all {
+            let wanted = format!("{said:?}");
+            for handed in hand_out(&mut reuse, &mut slot, said, *collide) {
+                prop_assert_eq!(handed.to_str().unwrap(), &wanted);
+            }
+        }
+    }
 }

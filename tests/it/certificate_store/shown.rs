@@ -6,7 +6,8 @@ use vestibule::tls::Brought;
 
 use super::{INTERNAL_ERROR, Node, host};
 use crate::harness::on_both_stores;
-use crate::tls::{C19_EXPECTED, UNRECOGNIZED_NAME, c19_handshakes};
+use crate::tls::UNRECOGNIZED_NAME;
+use crate::tls::resumption::{C19_EXPECTED, c19_handshakes};
 
 on_both_stores!(
     c16_what_is_in_the_store_is_shown_and_nothing_else,

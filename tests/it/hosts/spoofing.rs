@@ -3,7 +3,8 @@
 use http::Request;
 
 use super::{ask, echo, plan};
-use crate::harness::client::get;
+use crate::certificates::Folder;
+use crate::harness::client::{Visitor, get};
 use crate::harness::http2::Http2;
 use crate::harness::upstream::{Reply, Seen, TestUpstream};
 
@@ -282,4 +283,47 @@ async fn a_platform_host_that_names_nobody_sends_no_identity_on() {
     );
     assert!(seen.header("x-tenant-assertion").is_some());
     assert!(!String::from_utf8_lossy(&seen.raw).contains("evil"));
+}
+
+/// What a balancer would say in front of a request of its visitor: version 1 in its three forms, and version 2.
+fn proxy_headers() -> Vec<Vec<u8>> {
+    let signature = b"\r\n\r\n\0\r\nQUIT\n";
+    // Version 2, PROXY, TCP over IPv4, twelve bytes of addresses; then LOCAL, which says nothing.
+    let addresses = [192, 0, 2, 1, 127, 0, 0, 1, 0x30, 0x39, 0x1f, 0x90];
+    let proxied = [&signature[..], &[0x21, 0x11, 0, 12], &addresses].concat();
+    let local = [&signature[..], &[0x20, 0, 0, 0]].concat();
+    vec![
+        b"PROXY TCP4 192.0.2.1 127.0.0.1 12345 8080\r\n".to_vec(),
+        b"PROXY TCP6 2001:db8::1 ::1 12345 8080\r\n".to_vec(),
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        proxied,
+        local,
+    ]
+}
+
+#[tokio::test]
+async fn d7_proxy_protocol_bytes_are_garbage_from_whomever_they_come() {
+    let upstream = TestUpstream::echo();
+    let folder = Folder::new().with("acme", &["acme.localhost"]);
+    let directory = folder.directory.path();
+    for trusted in ["[]", "[\"127.0.0.0/8\"]"] {
+        let config = format!(
+            "[edge]\nhttps = [\"127.0.0.1:0\"]\nredirect_https = false\ntrusted_proxies = {trusted}\n[tls]\ndirectory = {directory:?}\n"
+        );
+        let edge = plan(&upstream).config(&config).start().await;
+        for header in proxy_headers() {
+            let sent = [&*header, &get("acme.localhost", "/", &[])].concat();
+            let shown = String::from_utf8_lossy(&header).into_owned();
+            let mut visitor = edge.visit().await;
+            assert_eq!(visitor.ask(&sent).await.status, 400, "{shown:?}");
+            let behind = visitor.rest().await;
+            assert!(behind.is_empty(), "{shown:?}: {behind:?}");
+            let mut visitor = Visitor::connect(edge.https()).await;
+            visitor.write(&sent).await;
+            // An alert at most: what is no ClientHello gets no answer.
+            let answer = visitor.rest().await;
+            assert!(matches!(answer[..], [] | [21, ..]), "{shown:?}: {answer:?}");
+        }
+        assert_eq!(upstream.connections(), 0, "{trusted}");
+    }
 }

@@ -1,10 +1,13 @@
 //! One line for each request, whichever way it ends.
 
+use http::{Method, Uri};
 use serde_json::Value;
+use vestibule::cli::ExplainArguments;
 
 use crate::harness::client::{get, request};
 use crate::harness::edge::Edge;
 use crate::harness::frames::{CANCEL, Frames, RST_STREAM, frame, get_frame};
+use crate::harness::issuer::Issuer;
 use crate::harness::upstream::{Connection, TestUpstream};
 
 /// Does what the path says.
@@ -142,6 +145,60 @@ async fn a_refused_request_says_why_and_whose_it_was() {
         ],
     );
     check_times(line, false);
+}
+
+#[tokio::test]
+async fn a_conflict_says_who_named_whom_and_explain_says_the_same() {
+    let upstream = TestUpstream::script(by_path);
+    let issuer = Issuer::with_secret();
+    let plan = issuer.believed_by(Edge::with(upstream.address));
+    let edge = plan.tenants(&["acme", "globex"]).start().await;
+    let mut ids = Vec::new();
+    for slug in ["acme", "globex"] {
+        let tenant = edge.store.tenant(&slug.parse().unwrap()).await.unwrap();
+        ids.push(tenant.id.to_string());
+    }
+    let (globex, nobody) = (issuer.names("globex"), issuer.names("hooli"));
+    let bearer = |token: &str| format!("Authorization: Bearer {token}");
+    let asked = [
+        (bearer(&globex), format!("bearer names {}", ids[1])),
+        (
+            format!("Cookie: session={globex}"),
+            format!("cookie names {}", ids[1]),
+        ),
+        (bearer(&nobody), "bearer names nobody".to_owned()),
+    ];
+    for (count, (field, said)) in asked.iter().enumerate() {
+        let asked = get("acme.localhost", "/", &[field]);
+        let answer = edge.visit().await.ask(asked).await;
+        assert_eq!(answer.status, 403);
+        // The visitor is not told whom the token names.
+        assert!(!answer.text().contains(&ids[1]), "{}", answer.text());
+        let line = &edge.access_lines(count + 1).await[count];
+        let reason = format!("subdomain names {}, {said}", ids[0]);
+        check(
+            line,
+            &[
+                ("refusal", "tenant_conflict".into()),
+                ("reason", reason.clone().into()),
+            ],
+        );
+        for secret in [&*globex, &nobody, "hooli"] {
+            assert!(!line.to_string().contains(secret), "{line}");
+        }
+        let explained = explained(&edge, field).await;
+        assert_eq!(explained["reason"], reason, "{explained}");
+    }
+}
+
+/// What `explain` says of a request for acme with this field.
+async fn explained(edge: &Edge, field: &str) -> Value {
+    let (name, value) = field.split_once(": ").unwrap();
+    let headers = vec![(name.parse().unwrap(), value.parse().unwrap())];
+    let url = Uri::from_static("http://acme.localhost/");
+    let asked = ExplainArguments::new(Method::GET, url, headers);
+    let explanation = asked.explanation(&edge.config, &edge.store).await;
+    serde_json::to_value(explanation.unwrap()).unwrap()
 }
 
 #[tokio::test]

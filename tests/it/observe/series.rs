@@ -1,4 +1,4 @@
-//! The series of contract section 9, with their labels and values after requests whose number is known.
+//! The series of `docs/metrics.md`, with their labels and values after requests whose number is known.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -195,8 +195,37 @@ const THERE: &[&str] = &[
 async fn a_node_that_nobody_has_visited_shows_every_series_of_the_contract() {
     let upstream = TestUpstream::echo();
     let certificates = Folder::new().with("acme", &["acme.localhost"]);
-    let edge = edge(&upstream, &certificates).await;
-    let text = edge.metrics().await;
+    shows_every_series(&edge(&upstream, &certificates).await.metrics().await);
+}
+
+#[tokio::test]
+async fn a_node_without_https_shows_every_series_of_the_contract_too() {
+    let upstream = TestUpstream::echo();
+    let plan = Edge::with(upstream.address);
+    // The folder that the built-in setting names: a node that shows no certificate need not have one.
+    let missing = plan.folder().join("certs");
+    let tls = format!("[tls]\ndirectory = {missing:?}");
+    let text = plan.config(&tls).start().await.metrics().await;
+    shows_every_series(&text);
+    for result in [
+        "ok",
+        "timeout",
+        "no_name",
+        "illegal_name",
+        "unknown_name",
+        "unavailable",
+        "hello_too_long",
+        "protocol",
+        "io",
+    ] {
+        let series = format!("vestibule_tls_handshakes_total{{result=\"{result}\"}} 0");
+        assert!(text.lines().any(|line| line == series), "{series}\n{text}");
+    }
+    let none = "vestibule_certificates{state=\"faulty\"} 0";
+    assert!(text.lines().any(|line| line == none), "{text}");
+}
+
+fn shows_every_series(text: &str) {
     for name in CONTRACT {
         let family = format!("# TYPE vestibule_{name} ");
         assert!(text.contains(&family), "{name} is not in:\n{text}");
@@ -215,10 +244,10 @@ async fn a_node_that_nobody_has_visited_shows_every_series_of_the_contract() {
         let value: f64 = value.expect(process).parse().unwrap();
         assert!(value > 0.0, "{process} {value}");
     }
-    promtool_agrees(&text);
+    promtool_agrees(text);
 }
 
-/// Section 9, but for orders and checks of domains, which are not built yet.
+/// What dashboards may build on: every one is there from the first scrape.
 const CONTRACT: &[&str] = &[
     "http_requests_total",
     "http_request_duration_seconds",

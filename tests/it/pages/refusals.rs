@@ -1,4 +1,4 @@
-//! One provocation for each code of the contract's table.
+//! One provocation for each code of `docs/refusals.md`.
 
 use http::Request;
 use serde_json::json;

@@ -1,23 +1,22 @@
-//! A change: what is written, the row of the feed that tells of it, and who is woken by it, in that order.
+//! A transaction that changes something, and what it owes the change feed.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use super::session::Session;
+use super::{Changed, Store, StoreError, changes};
 use crate::clock::Timestamp;
-use crate::store::{Changed, Store, StoreError, changes};
-
-use super::Session;
 
 /// A transaction that changes something. It ends in [`Writing::finish`], which puts the change into the feed as the last
 /// statement, or in [`Writing::finish_unannounced`] where no answer of the data plane depends on what was written.
-pub(in crate::store) struct Writing {
+pub(super) struct Writing {
     session: Session,
     store: Store,
 }
 
 impl Store {
     /// Begins a change.
-    pub(in crate::store) async fn writing(&self) -> Result<Writing, StoreError> {
+    pub(super) async fn writing(&self) -> Result<Writing, StoreError> {
         let session = self.inner.exclusive().await?;
         Ok(Writing {
             session,
@@ -28,7 +27,7 @@ impl Store {
 
 impl Writing {
     /// Puts `changed` into the feed, commits, and wakes who waits in this process.
-    pub(in crate::store) async fn finish(mut self, changed: &Changed) -> Result<(), StoreError> {
+    pub(super) async fn finish(mut self, changed: &Changed) -> Result<(), StoreError> {
         changes::append(&mut self.session, changed, self.store.inner.clock.now()).await?;
         self.session.commit().await?;
         self.store
@@ -39,17 +38,17 @@ impl Writing {
     }
 
     /// The time of this change.
-    pub(in crate::store) fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.store.inner.clock.now()
     }
 
     /// Who makes this change.
-    pub(in crate::store) fn actor(&self) -> Arc<str> {
+    pub(super) fn actor(&self) -> Arc<str> {
         Arc::clone(&self.store.actor)
     }
 
     /// Commits what no answer of the data plane depends on.
-    pub(in crate::store) async fn finish_unannounced(self) -> Result<(), StoreError> {
+    pub(super) async fn finish_unannounced(self) -> Result<(), StoreError> {
         self.session.commit().await
     }
 }
