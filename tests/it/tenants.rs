@@ -149,6 +149,10 @@ fn an_import_is_all_or_nothing_and_an_export_reads_back() {
     assert_eq!(summary, json!({ "tenants": 2, "domains": 2 }));
     let exported = folder.typed("tenant export").succeeds();
     assert_eq!(exported.lines().count(), 2);
+    for output in ["table", "json"] {
+        let again = folder.typed(&format!("tenant export --output {output}"));
+        assert_eq!(again.succeeds(), exported);
+    }
 
     let other = with_store("");
     other
