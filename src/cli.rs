@@ -75,26 +75,27 @@ enum Verb {
     Later(Later),
 }
 
-/// Verbs that are promised and not built yet: said so, not taken for a slip of the pen.
+/// Verbs that are promised and not built yet: said so, not taken for a slip of the pen. Their
+/// `--help` is one of the words behind them, since there is nothing to help with.
 #[derive(Debug, Subcommand)]
 enum Later {
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Token(Anything),
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Upstream(Anything),
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Usage(Anything),
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Audit(Anything),
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Reload(Anything),
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Trust(Anything),
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Untrust(Anything),
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Migrate(Anything),
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Isolation(Anything),
 }
 

@@ -13,7 +13,7 @@ pub mod secret;
 pub mod signing_key;
 pub mod tenant;
 
-pub use causes::Causes;
+pub use causes::{Causes, causes};
 pub use domain::{DomainPattern, DomainState};
 pub use hostname::{Authority, AuthorityError, Hostname, HostnameError};
 pub use limits::{LimitOverrides, Limits};

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::output::{self, Output, OutputOption};
 use super::tenant::tenant_domains;
-use super::{CliError, session};
+use super::{CliError, error, session};
 use crate::clock::Clock;
 use crate::config::{Config, Fault, Faults, Shadow, Shadowed};
-use crate::model::{Slug, TenantState};
+use crate::model::{Causes, Slug, TenantState};
 use crate::store::{Access, Store, StoreError};
 
 mod files;
@@ -66,6 +66,14 @@ struct Rows {
     upstreams: Vec<(Slug, String)>,
 }
 
+/// What became of looking at the store.
+enum Looked {
+    At(Rows),
+    /// It was not tried, or there is none; why.
+    Not(String),
+    InVain(CliError),
+}
+
 impl CheckArguments {
     pub(super) fn run(
         self,
@@ -76,22 +84,22 @@ impl CheckArguments {
         let files = config.as_ref().map_or_else(Vec::new, |config| {
             files::faults(config, Clock::system().now())
         });
-        let (rows, store) = match &config {
-            Some(config) if faults.is_none() => look(config)?,
-            _ => {
-                let store = "not looked at: the configuration comes first";
-                (Rows::default(), store.to_owned())
-            }
+        let looked = match &config {
+            Some(config) if faults.is_none() => look(config),
+            _ => Looked::Not("the configuration comes first".to_owned()),
         };
-        let report = Report::new(config.as_ref(), faults.as_ref(), &files, rows, store);
+        let report = Report::new(config.as_ref(), faults.as_ref(), &files, &looked);
+        let faulty = faults.is_some() || !files.is_empty();
+        let only_faults = faulty && !report.has_rows() && !matches!(looked, Looked::InVain(_));
         // People are shown the faults themselves, on stderr.
-        if self.output.output == Output::Json || (faults.is_none() && files.is_empty()) {
+        if self.output.output == Output::Json || !only_faults {
             self.output.print(&report, Report::text)?;
-        } else if report.has_rows() {
-            self.output.print(&report, Report::tables)?;
         }
-        if faults.is_some() || !files.is_empty() {
+        if faulty {
             return Err(CliError::Faulty { faults, files });
+        }
+        if let Looked::InVain(error) = looked {
+            return Err(error);
         }
         match (report.shadowed.len(), report.unknown_upstreams.len()) {
             (0, 0) => Ok(()),
@@ -100,16 +108,22 @@ impl CheckArguments {
     }
 }
 
-/// What the store holds, and what to say of it. One that is not there is no fault.
-fn look(config: &Config) -> Result<(Rows, String), CliError> {
-    let found = session::with_store(config, Access::Command, async |store| {
-        Ok((Rows::read(store).await?, "looked at".to_owned()))
-    });
-    match found {
-        Err(CliError::Store(error @ StoreError::Missing { .. })) => {
-            Ok((Rows::default(), format!("not looked at: {error}")))
+/// What the store holds. One that is not there is no fault; one that cannot be asked must not hide the faults found so far.
+fn look(config: &Config) -> Looked {
+    match session::with_store(config, Access::Command, Rows::read) {
+        Ok(rows) => Looked::At(rows),
+        Err(CliError::Store(error @ StoreError::Missing { .. })) => Looked::Not(error.to_string()),
+        Err(error) => Looked::InVain(error),
+    }
+}
+
+impl Looked {
+    fn text(&self) -> String {
+        match self {
+            Self::At(_) => "looked at".to_owned(),
+            Self::Not(reason) => format!("not looked at: {reason}"),
+            Self::InVain(error) => format!("not looked at: {}", Causes(error)),
         }
-        other => other,
     }
 }
 
@@ -166,20 +180,27 @@ impl Report {
         config: Option<&Config>,
         faults: Option<&Faults>,
         files: &[FileFault],
-        rows: Rows,
-        store: String,
+        looked: &Looked,
     ) -> Self {
+        let nothing = Rows::default();
+        let (rows, asked) = match looked {
+            Looked::At(rows) => (rows, true),
+            Looked::Not(_) => (&nothing, true),
+            Looked::InVain(_) => (&nothing, false),
+        };
         let unknown_upstreams = config.map_or_else(Vec::new, |config| rows.lost(config));
-        let shadowed = config.map_or_else(Vec::new, |config| config.shadows(rows.names));
+        let shadowed = config.map_or_else(Vec::new, |config| {
+            config.shadows(rows.names.iter().cloned())
+        });
         let settings = faults.map_or(&[][..], Faults::list).iter().cloned();
         let faults: Vec<AnyFault> = settings
             .map(AnyFault::Setting)
             .chain(files.iter().cloned().map(AnyFault::File))
             .collect();
         Self {
-            ok: faults.is_empty() && shadowed.is_empty() && unknown_upstreams.is_empty(),
+            ok: asked && faults.is_empty() && shadowed.is_empty() && unknown_upstreams.is_empty(),
             faults,
-            store,
+            store: looked.text(),
             shadowed: shadowed.into_iter().map(Row::from).collect(),
             unknown_upstreams,
         }
@@ -190,7 +211,11 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let summary = format!("configuration: no faults\nstore: {}", self.store);
+        let faults = match self.faults.len() {
+            0 => "no faults".to_owned(),
+            many => error::count(many, "fault"),
+        };
+        let summary = format!("configuration: {faults}\nstore: {}", self.store);
         match self.has_rows() {
             true => format!("{summary}\n\n{}", self.tables()),
             false => summary,

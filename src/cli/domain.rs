@@ -1,12 +1,15 @@
 //! `domain …`: custom domains.
 
+use std::cmp::Reverse;
+
 use clap::Subcommand;
+use serde::Serialize;
 
 use super::output::{self, OutputOption};
 use super::tenant::tenant_domains;
 use super::{CliError, error, session};
 use crate::config::{Config, Shadowed};
-use crate::model::{DomainPattern, HostnameError};
+use crate::model::{DomainPattern, DomainState, HostnameError};
 use crate::store::{Access, Claim, Date, Domain, Store, TenantRef};
 
 /// Verbs on custom domains. HOSTNAME is a name or, for all names one label below, `*.name`.
@@ -37,12 +40,12 @@ pub(super) enum DomainVerb {
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Look for the proof of control now
+    /// Look for the proof of control now (not supported yet)
     Verify {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
     },
-    /// Say what to fix
+    /// Say what to fix (not supported yet)
     Doctor {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
@@ -67,8 +70,22 @@ pub(super) enum DomainVerb {
     },
 }
 
+/// A name as it is shown: the claim that counts, and whoever else claims it.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    domain: Domain,
+    claims: Vec<Domain>,
+}
+
 impl DomainVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        if let Self::Add { hostname, .. } = &self
+            && let Some(reason) = config.unownable(hostname)
+        {
+            let hostname = hostname.clone();
+            return Err(CliError::Unownable { hostname, reason });
+        }
         match self {
             Self::Add { trusted: false, .. } => {
                 Err(CliError::NotYet("domain add without --trusted"))
@@ -98,7 +115,7 @@ impl DomainVerb {
             Self::List { tenant, output } => {
                 print_many(output, tenant_domains(store, tenant.as_ref()).await?)
             }
-            Self::Show { hostname, output } => print_many(output, store.domain(&hostname).await?),
+            Self::Show { hostname, output } => show(output, store.domain(&hostname).await?),
             Self::Move {
                 hostname,
                 tenant,
@@ -109,7 +126,11 @@ impl DomainVerb {
                 tenant,
                 output,
             } => {
-                let removed = store.remove_domain(&hostname, tenant.as_ref()).await?;
+                let was = store.remove_domain(&hostname, tenant.as_ref()).await?;
+                let removed = Domain {
+                    state: DomainState::Removed,
+                    ..was
+                };
                 output.print(&removed, |domain| {
                     format!(
                         "{} no longer belongs to {}",
@@ -124,15 +145,32 @@ impl DomainVerb {
     }
 }
 
+/// Counts: the routed claim, else the newest of those that have not ended, else the newest.
+fn show(output: OutputOption, mut claims: Vec<Domain>) -> Result<(), CliError> {
+    claims.sort_by_key(|claim| {
+        let ended = claim.state == DomainState::Removed;
+        (!claim.state.is_routed(), ended, Reverse(claim.created_at))
+    });
+    let mut claims = claims.into_iter();
+    // The store answers with an error where nobody claims the name.
+    let Some(domain) = claims.next() else {
+        return Ok(());
+    };
+    let claims = claims.collect();
+    output.print(&Shown { domain, claims }, |shown| {
+        table(std::iter::once(&shown.domain).chain(&shown.claims))
+    })
+}
+
 fn print_one(output: OutputOption, domain: Domain) -> Result<(), CliError> {
-    output.print(&domain, |domain| table(std::slice::from_ref(domain)))
+    output.print(&domain, |domain| table([domain]))
 }
 
 fn print_many(output: OutputOption, domains: Vec<Domain>) -> Result<(), CliError> {
     output.print(&domains, |domains| table(domains))
 }
 
-fn table(domains: &[Domain]) -> String {
+fn table<'d>(domains: impl IntoIterator<Item = &'d Domain>) -> String {
     let row = |domain: &Domain| {
         [
             domain.pattern.to_string(),
@@ -143,7 +181,7 @@ fn table(domains: &[Domain]) -> String {
         ]
     };
     let header = ["hostname", "tenant", "state", "trust", "created"];
-    output::table(header, domains.iter().map(row))
+    output::table(header, domains.into_iter().map(row))
 }
 
 fn note_shadow(config: &Config, pattern: &DomainPattern) {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use super::check::FileFault;
 use crate::config::Faults;
+use crate::model::{Causes, DomainPattern, causes};
 use crate::seal::SealError;
 use crate::sign::keys::KeyError;
 use crate::store::StoreError;
@@ -29,6 +30,14 @@ pub enum CliError {
     /// Arguments that each are right and together are not.
     #[error("{0}")]
     Usage(String),
+    /// A name that no tenant can own.
+    #[error("{hostname} cannot be a tenant's: {reason}")]
+    Unownable {
+        /// The name.
+        hostname: DomainPattern,
+        /// Why not.
+        reason: &'static str,
+    },
     /// The store said no, or could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -114,14 +123,9 @@ pub struct BadCertificate {
 impl BadCertificate {
     /// At a place that the fault's own text does not name.
     pub(super) fn new(place: Option<String>, fault: &CertificateFault) -> Self {
-        let causes = std::iter::successors(fault.source(), |cause| (*cause).source());
-        let mut reason = fault.to_string();
-        for cause in causes {
-            let _ = write!(reason, ": {cause}");
-        }
         Self {
             place,
-            reason,
+            reason: Causes(fault).to_string(),
             hint: fault.hint(),
         }
     }
@@ -136,6 +140,7 @@ impl CliError {
             | Self::NotYet(_)
             | Self::NotConfirmed(_)
             | Self::Usage(_)
+            | Self::Unownable { .. }
             | Self::Store(StoreError::Missing { .. } | StoreError::NotEmpty { .. }) => {
                 ExitCode::from(2)
             }
@@ -146,6 +151,9 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
+            Self::Unownable { .. } => {
+                Some("write the whole name that the tenant owns, as in shop.example.com or *.example.com".to_owned())
+            }
             Self::Start(error) => error.hint(),
             Self::Dev(error) => error.hint(),
             Self::Certificates(bad) => {
@@ -178,13 +186,11 @@ pub(super) fn print(error: &CliError) {
         _ => {}
     }
     let _ = writeln!(text, "error: {error}");
-    let causes = match error {
-        // Its causes are the page above.
-        CliError::Configuration(_) => None,
-        other => other.source(),
-    };
-    for cause in std::iter::successors(causes, |cause: &&dyn Error| (*cause).source()) {
-        let _ = writeln!(text, "cause: {cause}");
+    // Of a configuration the causes are the page above.
+    if !matches!(error, CliError::Configuration(_)) {
+        for cause in causes(error) {
+            let _ = writeln!(text, "cause: {cause}");
+        }
     }
     if let CliError::Store(StoreError::Import(faults)) = error {
         for fault in faults {

@@ -17,7 +17,7 @@ use crate::decide::explain::{Explanation, Forwarded, Outcome, explain};
 use crate::decide::{self, Policy};
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
-use crate::model::{DomainPattern, Refusal};
+use crate::model::{DomainPattern, Refusal, identity};
 use crate::resolve::{Facts, Resolver, Tokens};
 use crate::seal::SealError;
 use crate::sign::{Claims, Signer};
@@ -295,12 +295,14 @@ impl Report {
         ]);
         let mut text = output::facts(pairs);
         text.push_str("\n\nfields that the upstream would be sent:\n");
-        for (name, value) in &forward.headers {
-            text.push_str(&format!("  {name}: {value}\n"));
-        }
-        if let Some(claims) = &forward.claims {
-            text.push_str(&format!("  x-tenant-assertion: (signed) {claims}"));
-        }
+        let lines = forward.headers.iter().map(|(name, value)| {
+            let claims = forward.claims.as_ref();
+            match claims.filter(|_| *name == identity::TENANT_ASSERTION.as_str()) {
+                Some(claims) => format!("  {name}: {value} {claims}"),
+                None => format!("  {name}: {value}"),
+            }
+        });
+        text.push_str(&lines.collect::<Vec<_>>().join("\n"));
         text
     }
 }

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 
-use super::{CliError, output};
+use super::CliError;
+use super::output::OutputOption;
 use crate::config::Config;
 
 /// Arguments of `healthcheck`.
@@ -20,6 +22,16 @@ pub(super) struct HealthcheckArguments {
     /// How long to wait for the answer, in seconds
     #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
+    #[command(flatten)]
+    output: OutputOption,
+}
+
+/// What the node says of itself: one of the two.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Said {
+    Alive(bool),
+    Ready(bool),
 }
 
 impl HealthcheckArguments {
@@ -41,10 +53,24 @@ impl HealthcheckArguments {
             }
         };
         if status.is_success() {
-            return output::line(if self.alive { "alive" } else { "ready" });
+            let said = if self.alive {
+                Said::Alive(true)
+            } else {
+                Said::Ready(true)
+            };
+            return self.output.print(&said, Said::text);
         }
         let what = format!("answered {status} to {path}");
         Err(CliError::Unhealthy { address, what })
+    }
+}
+
+impl Said {
+    fn text(&self) -> String {
+        match self {
+            Self::Alive(_) => "alive".to_owned(),
+            Self::Ready(_) => "ready".to_owned(),
+        }
     }
 }
 

@@ -10,11 +10,15 @@ use serde::Serialize;
 use super::output::{self, OutputOption};
 use super::{CliError, error, session};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{self, Config};
+use crate::config::{self, Config, SigningAlgorithm};
 use crate::model::{KeyState, SigningKeyRecord};
 use crate::seal::Sealer;
 use crate::sign::keys::{self, Mode};
 use crate::store::{Access, Store, StoreError};
+
+/// What signs where no key of the store does.
+const BY_SECRET: &str =
+    "under signing.algorithm = \"HS256\" each upstream's hmac_secret_file signs";
 
 /// Verbs on keys.
 #[derive(Debug, Subcommand)]
@@ -65,6 +69,18 @@ struct Resealed {
 
 impl KeyVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        if config.signing.algorithm == SigningAlgorithm::Hs256 {
+            match self {
+                Self::Rotate { .. } => {
+                    let what = format!("there is no key to rotate: {BY_SECRET}; replace that file");
+                    return Err(CliError::Usage(what));
+                }
+                Self::List { .. } => {
+                    error::note(&format!("no key of this list signs: {BY_SECRET}"))
+                }
+                Self::Retire { .. } | Self::Reseal { .. } => {}
+            }
+        }
         let now = Clock::system().now();
         session::with_store(config, Access::Command, async |store| {
             self.act(config, store, now).await

@@ -25,7 +25,7 @@ pub(super) enum TenantVerb {
         slug: Slug,
         #[command(flatten)]
         settings: Settings,
-        /// How its data is kept apart from the others'
+        /// How its data is kept apart from the others': shared; schema and database are not supported yet
         #[arg(long, value_name = "MODEL", value_parser = isolation, default_value = "shared")]
         isolation: Isolation,
         #[command(flatten)]
@@ -87,8 +87,11 @@ pub(super) enum TenantVerb {
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Write all tenants as JSON lines, as import reads them
-    Export,
+    /// Write all tenants as JSON lines, as import reads them, in either output format
+    Export {
+        #[command(flatten)]
+        _output: OutputOption,
+    },
 }
 
 /// One tenant, and how what became of it is printed.
@@ -121,6 +124,9 @@ pub(super) struct Settings {
 
 impl TenantVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
+        if let Self::Create { isolation, .. } = &self {
+            built(*isolation).map_err(CliError::NotYet)?;
+        }
         if let Self::Remove { one, yes: false } = &self {
             return Err(CliError::NotConfirmed(format!(
                 "removing {}, which ends it for its visitors at once,",
@@ -183,8 +189,8 @@ impl TenantVerb {
                 file,
                 trusted,
                 output,
-            } => lines::import(store, &file, trusted, output).await,
-            Self::Export => lines::export(store).await,
+            } => lines::import(config, store, &file, trusted, output).await,
+            Self::Export { .. } => lines::export(store).await,
         }
     }
 }
@@ -244,6 +250,15 @@ impl Settings {
 fn note_shadow(config: &Config, slug: &Slug) {
     if let Some(reason) = config.shadow(&Shadowed::Tenant(slug.clone())) {
         error::note(&format!("requests for {slug} will not get there: {reason}"));
+    }
+}
+
+/// Whether there is something that builds such a tenant. Else it would stay in `provisioning` for good.
+fn built(isolation: Isolation) -> Result<(), &'static str> {
+    match isolation {
+        Isolation::Shared => Ok(()),
+        Isolation::Schema => Err("tenant create --isolation schema"),
+        Isolation::Database => Err("tenant create --isolation database"),
     }
 }
 

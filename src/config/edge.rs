@@ -93,9 +93,8 @@ impl Edge {
             trusted_proxies: trusted_proxies(section),
             timeouts: section.sub("timeouts", EdgeTimeouts::read),
         };
-        if section.flag("proxy_protocol", false) {
-            section.not_yet("proxy_protocol");
-        }
+        let proxy_protocol = section.flag("proxy_protocol", false);
+        section.not_yet_where("proxy_protocol", proxy_protocol);
         let none = |key| section.get(key, |item| Some(item.is_empty()));
         if none("http") == Some(true) && none("https") != Some(false) {
             let what = "there is nothing to listen on: `edge.http` and `edge.https` are both empty";

@@ -164,9 +164,8 @@ impl LimitDefaults {
 
 impl Admin {
     pub(super) fn read(section: &Section<'_>) -> Self {
-        if section.text("public_url", |_| Ok(())).is_some() {
-            section.not_yet("public_url");
-        }
+        let public_url = section.text("public_url", |_| Ok(()));
+        section.not_yet_where("public_url", public_url.is_some());
         Self {
             listen: match section.has("listen") {
                 true => section.get("listen", optional_listener).flatten(),

@@ -16,6 +16,8 @@ pub(super) struct Section<'a> {
     path: String,
     place: Place,
     known: RefCell<Vec<&'static str>>,
+    /// Keys whose work is not built yet: known, and recommended to nobody.
+    later: RefCell<Vec<&'static str>>,
     pub(super) notes: &'a Notes,
 }
 
@@ -42,6 +44,7 @@ impl<'a> Section<'a> {
             path,
             place,
             known: RefCell::default(),
+            later: RefCell::default(),
             notes,
         };
         let value = read(&section);
@@ -51,6 +54,12 @@ impl<'a> Section<'a> {
 
     fn report_unknown(&self) {
         let known = self.known.borrow();
+        let later = self.later.borrow();
+        let built: Vec<&str> = known
+            .iter()
+            .filter(|key| !later.contains(key))
+            .copied()
+            .collect();
         for entry in self.table.iter().flat_map(|table| &table.0) {
             if known.contains(&entry.key.as_str()) {
                 continue;
@@ -63,7 +72,7 @@ impl<'a> Section<'a> {
                 entry.key_place,
                 Reason {
                     what: format!("unknown {kind} `{}`", self.name(&entry.key)),
-                    hint: Some(quantity::suggest(&entry.key, &known, "it has ")),
+                    hint: Some(quantity::suggest(&entry.key, &built, "it has ")),
                 },
             );
         }
@@ -236,7 +245,13 @@ impl<'a> Section<'a> {
 
     /// Refuses a key or section whose work is not built yet.
     pub(super) fn not_yet(&self, key: &'static str) {
-        if let Some(entry) = self.entry(key) {
+        self.not_yet_where(key, true);
+    }
+
+    /// Like [`Self::not_yet`], for a key that has a value which asks for nothing: refused where `asks`.
+    pub(super) fn not_yet_where(&self, key: &'static str, asks: bool) {
+        self.later.borrow_mut().push(key);
+        if let Some(entry) = self.entry(key).filter(|_| asks) {
             let what = format!("`{}` is not supported yet", self.name(key));
             let hint = "take it out: it would have no effect";
             self.flaw(entry.key_place, Reason::with_hint(what, hint));

@@ -56,6 +56,18 @@ impl Config {
         }
     }
 
+    /// Why no tenant can be given `pattern`, on whosever word. The configuration's own names are shadowed instead.
+    pub fn unownable(&self, pattern: &DomainPattern) -> Option<&'static str> {
+        let routing = &self.routing;
+        let own = match pattern {
+            DomainPattern::Exact(name) => {
+                routing.base_domains.contains(name) || routing.platform_hosts.contains(name)
+            }
+            DomainPattern::Wildcard(name) => routing.base_domains.contains(name),
+        };
+        pattern.unownable().filter(|_| !own)
+    }
+
     /// Those of `names` (each with its tenant) that are shadowed, in their order.
     pub fn shadows(&self, names: impl IntoIterator<Item = (Shadowed, Slug)>) -> Vec<Shadow> {
         let shadow = |(what, tenant)| {

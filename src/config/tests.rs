@@ -43,6 +43,30 @@ fn the_example_is_valid_and_says_what_is_built_in() {
 }
 
 #[test]
+fn what_is_not_built_yet_is_recommended_to_nobody() {
+    let hint = |text: &str| {
+        let faults = parse(text).map(|_| ()).expect_err(text);
+        faults.list()[0].hint.clone().unwrap()
+    };
+    for (text, there, not_there) in [
+        (
+            "[zebra]",
+            "`edge`",
+            &["`domains`", "`acme`", "`acme_dns`"][..],
+        ),
+        ("[admin]\nzebra = 1", "`listen`", &["`public_url`"]),
+        ("[admin]\npublic_ulr = \"x\"", "`listen`", &["`public_url`"]),
+        ("[edge]\nzebra = 1", "`workers`", &["`proxy_protocol`"]),
+    ] {
+        let hint = hint(text);
+        assert!(hint.contains(there), "{hint}");
+        for key in not_there {
+            assert!(!hint.contains(key), "{hint}");
+        }
+    }
+}
+
+#[test]
 fn nothing_written_is_a_working_configuration() {
     let config = parse("").unwrap();
     assert_eq!(config.upstreams.len(), 1);

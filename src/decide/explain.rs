@@ -100,7 +100,7 @@ pub struct Forwarded {
     pub upstream: String,
     /// What the upstream is asked for.
     pub target: String,
-    /// The fields it is sent, but for the assertion; secrets are masked.
+    /// The fields it is sent; secrets are masked, and so is the assertion's text.
     pub headers: Vec<(String, String)>,
     /// What the assertion claims.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -286,6 +286,11 @@ fn forwarded(
     if let Some(length) = verdict::content_length(&inbound.headers) {
         head.field("content-length", length.to_string().as_bytes());
     }
+    let mut headers = shown(&head);
+    if claims.is_some() {
+        let name = identity::TENANT_ASSERTION.as_str().to_owned();
+        headers.push((name, "(signed)".to_owned()));
+    }
     let Limits {
         requests_per_second,
         burst,
@@ -305,7 +310,7 @@ fn forwarded(
         },
         upstream: forward.upstream.name.to_string(),
         target: head.target().to_owned(),
-        headers: shown(&head),
+        headers,
         claims,
     }
 }

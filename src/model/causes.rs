@@ -7,19 +7,23 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub struct Causes<'e>(pub &'e dyn Error);
 
+/// What led to `error`, the nearest first, as text. Libraries like to repeat in an error what its cause says: that is left out.
+pub fn causes(error: &dyn Error) -> impl Iterator<Item = String> {
+    let chain = std::iter::successors(error.source(), |cause| (*cause).source());
+    chain
+        .map(|cause| cause.to_string())
+        .scan(error.to_string(), |last, text| {
+            let repeated = last.ends_with(&text);
+            last.clone_from(&text);
+            Some((!repeated).then_some(text))
+        })
+        .flatten()
+}
+
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
-        let mut last = self.0.to_string();
-        for cause in std::iter::successors(self.0.source(), |cause| (*cause).source()) {
-            let text = cause.to_string();
-            // Libraries like to repeat in an error what its cause says.
-            if !last.ends_with(&text) {
-                write!(f, ": {text}")?;
-            }
-            last = text;
-        }
-        Ok(())
+        causes(self.0).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

@@ -40,6 +40,24 @@ impl DomainPattern {
         Self::parse(&format!("{star}{ascii}"))
     }
 
+    /// Why nobody can own this name: it is, or a wildcard stands directly below, a single label or a public suffix
+    /// (publicsuffix.org, its private part too: `*.github.io` are other people's names).
+    pub fn unownable(&self) -> Option<&'static str> {
+        let (Self::Exact(name) | Self::Wildcard(name)) = self;
+        let name = name.as_str();
+        if !name.contains('.') {
+            return Some(match self {
+                Self::Exact(_) => "it is a single label",
+                Self::Wildcard(_) => "it stands for every name of a top-level label",
+            });
+        }
+        let suffix = psl::suffix(name.as_bytes())?;
+        (suffix.as_bytes() == name.as_bytes()).then_some(match self {
+            Self::Exact(_) => "it is a public suffix, below which others have their names",
+            Self::Wildcard(_) => "it stands for every name directly below a public suffix",
+        })
+    }
+
     /// Whether `hostname` is this name, or lies exactly one label below a wildcard's parent.
     pub fn matches(&self, hostname: &Hostname) -> bool {
         match self {
@@ -137,6 +155,31 @@ mod tests {
             "127.0.0.1",
         ] {
             assert!(typed(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn single_labels_and_public_suffixes_are_nobodys() {
+        let unownable = |text: &str| DomainPattern::parse(text).unwrap().unownable().is_some();
+        for name in [
+            "com",
+            "*.com",
+            "intranet",
+            "*.unheard-of",
+            "co.uk",
+            "*.co.uk",
+            "*.github.io",
+        ] {
+            assert!(unownable(name), "{name}");
+        }
+        for name in [
+            "example.com",
+            "*.example.com",
+            "*.example.co.uk",
+            "me.github.io",
+            "shop.test",
+        ] {
+            assert!(!unownable(name), "{name}");
         }
     }
 

@@ -29,6 +29,12 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    #[error("the file at {place} is no SQLite database")]
+    NotADatabase {
+        place: String,
+        #[source]
+        source: sqlx::Error,
+    },
     #[error("there is no database {place}")]
     NoDatabase { place: String },
     #[error("the store's address cannot be used")]
@@ -155,6 +161,9 @@ impl StoreError {
             Self::LoginRefused { .. } => {
                 "are user and password in [store] url right, and does pg_hba.conf let this user in from here?".into()
             }
+            Self::NotADatabase { .. } => {
+                "does [store] url name the right file? If so it is damaged: move it away and `vestibule store restore` a backup".into()
+            }
             Self::NoDatabase { .. } => "make it with `createdb`; its tables come by themselves".into(),
             Self::SchemaOlder { .. } => "run `vestibule store migrate` with this version".into(),
             Self::SchemaNewer { .. } => "a newer version has migrated this store; run that one".into(),
@@ -173,6 +182,21 @@ impl StoreError {
             Self::UnknownCertificate(_) => "`vestibule cert list` lists those in the store; files of [tls] directory are not among them".into(),
             _ => return None,
         })
+    }
+
+    /// `self`, naming `place` where that is a file which SQLite does not know as its own (code 26, `SQLITE_NOTADB`).
+    pub(super) fn of_file(self, place: &str) -> Self {
+        match self {
+            Self::Query(source)
+                if source
+                    .as_database_error()
+                    .is_some_and(|error| error.code().as_deref() == Some("26")) =>
+            {
+                let place = place.to_owned();
+                Self::NotADatabase { place, source }
+            }
+            other => other,
+        }
     }
 
     /// Whether a statement failed because a row with the same key is there.

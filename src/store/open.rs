@@ -123,7 +123,8 @@ async fn sqlite(
         let only = pool(1).connect_lazy_with(base.clone());
         (only.clone(), only)
     } else {
-        let write = sqlite_writer(&pool(1), &base).await?;
+        let write = sqlite_writer(&pool(1), &base).await;
+        let write = write.map_err(|error| error.of_file(place))?;
         (pool(SQLITE_READERS).connect_lazy_with(base.clone()), write)
     };
     let followed = Followed::Sqlite(base, Arc::clone(&embedded));

@@ -22,7 +22,7 @@ impl Store {
         place: &str,
     ) -> StoreError {
         let Followed::Postgres(_) = &self.inner.followed else {
-            return error;
+            return error.of_file(place);
         };
         let cause = match error {
             StoreError::TimedOut { .. } | StoreError::Unavailable(sqlx::Error::PoolTimedOut) => {

@@ -151,3 +151,35 @@ fn tenants_whose_upstream_is_not_configured_are_named() {
     assert_eq!(lost[0]["upstream"], "elsewhere");
     assert_eq!(report["ok"], false);
 }
+
+/// A store that cannot be asked takes nothing away from what was found before.
+#[test]
+fn a_store_that_cannot_be_asked_is_in_the_report() {
+    let folder = Folder::new("[store]\nurl = \"sqlite:notes.db\"");
+    folder.write("notes.db", &"this is no database\n".repeat(100));
+    for (config, code, faults) in [("", 1, 0), ("secret_key_file = \"short.key\"\n", 2, 1)] {
+        folder.write("short.key", "short");
+        folder.write(
+            "vestibule.toml",
+            &format!("[store]\nurl = \"sqlite:notes.db\"\n{config}"),
+        );
+        let ran = folder.typed("check");
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(
+            ran.out.contains("store: not looked at: ") && ran.out.contains("notes.db"),
+            "{ran:?}"
+        );
+        assert_eq!(ran.err.contains("short.key"), faults == 1, "{ran:?}");
+        let ran = folder.typed("check --output json");
+        assert_eq!(ran.code, code, "{ran:?}");
+        let report: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(report["ok"], false, "{report:#}");
+        assert_eq!(
+            report["faults"].as_array().unwrap().len(),
+            faults,
+            "{report:#}"
+        );
+        let store = report["store"].as_str().unwrap();
+        assert!(store.ends_with("file is not a database"), "{store}");
+    }
+}

@@ -88,10 +88,14 @@ fn what_is_not_built_yet_says_so() {
         &["domain", "add", "acme", "a.example"][..],
         &["domain", "verify", "a.example"],
         &["domain", "doctor", "a.example"],
+        &["upstream", "--help"],
+        &["trust", "-h"],
+        &["migrate", "run", "--help"],
     ] {
         let ran = folder.run(line);
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(ran.err.contains("not supported yet"), "{ran:?}");
+        assert_eq!(ran.out, "", "{ran:?}");
     }
 }
 
@@ -152,6 +156,50 @@ fn signing_keys_are_rotated_retired_and_sealed_anew() {
 }
 
 #[test]
+fn where_a_secret_signs_no_key_can_be_rotated() {
+    let folder = Folder::new(
+        "[signing]\nalgorithm = \"HS256\"\n[[upstream]]\nname = \"default\"\n\
+         endpoints = [\"http://127.0.0.1:3000\"]\nhmac_secret_file = \"hmac\"\n",
+    );
+    folder.write("hmac", &"s".repeat(32));
+    folder.typed("store migrate").succeeds();
+    for line in ["key rotate", "key rotate --now"] {
+        let ran = folder.typed(line);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(
+            ran.err
+                .contains("hmac_secret_file signs; replace that file"),
+            "{ran:?}"
+        );
+    }
+    let listed = folder.typed("key list --output json");
+    assert!(
+        listed.err.contains("note: ") && listed.err.contains("hmac_secret_file"),
+        "{listed:?}"
+    );
+    assert_eq!(listed.json(), serde_json::json!([]));
+}
+
+#[test]
+fn a_store_that_is_no_database_is_named_and_its_cause_told_once() {
+    let folder = Folder::new("[store]\nurl = \"sqlite:notes.db\"");
+    folder.write("notes.db", &"this is no database\n".repeat(100));
+    for line in ["tenant list", "store migrate"] {
+        let ran = folder.typed(line);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(
+            ran.err.contains("notes.db") && ran.err.contains("hint: "),
+            "{ran:?}"
+        );
+        assert_eq!(
+            ran.err.matches("file is not a database").count(),
+            1,
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
 fn check_reports_what_the_configuration_shadows() {
     let config =
         "[routing]\nbase_domains = [\"example.com\"]\nplatform_hosts = [\"my.example.com\"]";
@@ -207,8 +255,11 @@ fn healthcheck_asks_the_admin_listener() {
             };
             let folder = Folder::new(&format!("[admin]\nlisten = {listen:?}"));
             let answered = std::thread::spawn(move || answer(&listener, status));
-            let ran = folder.run(&["healthcheck"]);
+            let ran = folder.run(&["healthcheck", "--output", "json"]);
             assert_eq!(ran.code, code, "{ran:?}");
+            let said = serde_json::from_str::<serde_json::Value>(&ran.out).ok();
+            let ready = (code == 0).then(|| serde_json::json!({ "ready": true }));
+            assert_eq!(said, ready, "{ran:?}");
             assert!(
                 answered
                     .join()

@@ -149,6 +149,10 @@ fn an_import_is_all_or_nothing_and_an_export_reads_back() {
     assert_eq!(summary, json!({ "tenants": 2, "domains": 2 }));
     let exported = folder.typed("tenant export").succeeds();
     assert_eq!(exported.lines().count(), 2);
+    for output in ["table", "json"] {
+        let again = folder.typed(&format!("tenant export --output {output}"));
+        assert_eq!(again.succeeds(), exported);
+    }
 
     let other = with_store("");
     other
@@ -191,6 +195,90 @@ fn domains_are_added_moved_and_removed() {
             .succeeds()
             .contains("globex")
     );
-    folder.typed("domain remove shop.example").succeeds();
+    let removed = folder
+        .typed("domain remove shop.example --output json")
+        .json();
+    assert_eq!(removed["state"], "removed");
     assert_eq!(folder.typed("domain show nobody.example").code, 1);
+}
+
+#[test]
+fn a_name_is_shown_as_one_object_the_routed_claim_first() {
+    let folder = with_store("");
+    for slug in ["acme", "globex"] {
+        folder.run(&["tenant", "create", slug]).succeeds();
+    }
+    folder
+        .typed("domain add acme shop.example --trusted")
+        .succeeds();
+    let alone = folder
+        .typed("domain show shop.example --output json")
+        .json();
+    assert_eq!(alone["tenant_slug"], "acme");
+    assert_eq!(alone["claims"], json!([]));
+    // The claim that is left behind is older than the one that is routed.
+    folder.typed("domain move shop.example globex").succeeds();
+    let shown = folder
+        .typed("domain show shop.example --output json")
+        .json();
+    assert_eq!(shown["hostname"], "shop.example");
+    assert_eq!(
+        (&shown["tenant_slug"], &shown["state"]),
+        (&json!("globex"), &json!("active"))
+    );
+    let others = shown["claims"].as_array().unwrap();
+    assert_eq!(others.len(), 1, "{shown:#}");
+    assert_eq!(
+        (&others[0]["tenant_slug"], &others[0]["state"]),
+        (&json!("acme"), &json!("removed"))
+    );
+    let table = folder.typed("domain show shop.example").succeeds();
+    let tenants: Vec<_> = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().nth(1))
+        .collect();
+    assert_eq!(tenants, [Some("globex"), Some("acme")], "{table}");
+}
+
+/// Nothing builds a schema or a database yet: such a tenant would stay in provisioning for good.
+#[test]
+fn an_isolation_that_nothing_builds_is_refused() {
+    let folder = with_store("");
+    for isolation in ["schema", "database"] {
+        let refused = folder.typed(&format!("tenant create acme --isolation {isolation}"));
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.err.contains("not supported yet"), "{refused:?}");
+        let line = format!("{{\"slug\":\"acme\",\"isolation\":\"{isolation}\"}}");
+        let refused = folder.run_with_input(&["tenant", "import", "-"], &line);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(
+            refused.err.contains("line 1: ") && refused.err.contains("not supported yet"),
+            "{refused:?}"
+        );
+    }
+    folder
+        .typed("tenant create acme --isolation shared")
+        .succeeds();
+}
+
+#[test]
+fn a_name_that_nobody_can_own_is_refused_even_on_the_operators_word() {
+    let folder = with_store("");
+    folder.typed("tenant create acme").succeeds();
+    for name in ["intranet", "*.com", "*.co.uk"] {
+        let refused = folder.typed(&format!("domain add acme {name} --trusted"));
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(
+            refused.err.contains(name) && refused.err.contains("hint: "),
+            "{refused:?}"
+        );
+        let line = format!("{{\"slug\":\"globex\",\"domains\":[\"{name}\"]}}");
+        let refused = folder.run_with_input(&["tenant", "import", "-", "--trusted"], &line);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.err.contains(name), "{refused:?}");
+    }
+    // The configuration's own names are noted as before.
+    let noted = folder.typed("domain add acme localhost --trusted");
+    assert!(noted.code == 0 && noted.err.contains("note: "), "{noted:?}");
 }

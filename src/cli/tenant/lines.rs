@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::output::{self, OutputOption};
 use crate::cli::{CliError, error};
+use crate::config::Config;
 use crate::model::{DomainPattern, Isolation, LimitOverrides, Slug, TenantState};
 use crate::store::{Claim, Exported, ImportFault, ImportLine, NewTenant, Store};
 
@@ -45,6 +46,7 @@ struct Summary {
 
 /// Makes the tenants in `file` (`-` is standard input), all or none.
 pub(super) async fn import(
+    config: &Config,
     store: &Store,
     file: &Path,
     trusted: bool,
@@ -58,7 +60,7 @@ pub(super) async fn import(
         Some("-") => Box::new(std::io::stdin()),
         _ => Box::new(std::fs::File::open(file).map_err(unreadable)?),
     };
-    let lines = read_lines(BufReader::new(input), trusted).map_err(unreadable)?;
+    let lines = read_lines(config, BufReader::new(input), trusted).map_err(unreadable)?;
     let made = store.import(lines, Claim::TRUSTED).await?;
     let summary = Summary {
         tenants: made.tenants,
@@ -116,6 +118,7 @@ fn write(exported: Exported) -> Result<(), CliError> {
 
 /// Reads every line; blank ones are left out, bad ones are faults.
 fn read_lines(
+    config: &Config,
     mut input: impl BufRead,
     trusted: bool,
 ) -> std::io::Result<Vec<Result<ImportLine, ImportFault>>> {
@@ -138,7 +141,7 @@ fn read_lines(
         let read = match cut {
             true => Err(format!("longer than {MAX_LINE} bytes")),
             false if bytes.trim_ascii().is_empty() => continue,
-            false => read_line(number, &bytes, trusted),
+            false => read_line(config, number, &bytes, trusted),
         };
         lines.push(read.map_err(|reason| ImportFault {
             line: number,
@@ -159,7 +162,12 @@ fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
     Ok(())
 }
 
-fn read_line(number: usize, bytes: &[u8], trusted: bool) -> Result<ImportLine, String> {
+fn read_line(
+    config: &Config,
+    number: usize,
+    bytes: &[u8],
+    trusted: bool,
+) -> Result<ImportLine, String> {
     let line: Line = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if !line.domains.is_empty() && !trusted {
         let what = "has domains: proof of control is not supported yet, --trusted takes your word";
@@ -173,11 +181,22 @@ fn read_line(number: usize, bytes: &[u8], trusted: bool) -> Result<ImportLine, S
     {
         return Err(format!("a tenant cannot begin as {}", state.as_str()));
     }
+    if line.isolation != Isolation::Shared {
+        return Err(format!(
+            "isolation {} is not supported yet",
+            line.isolation.as_str()
+        ));
+    }
     let slug = Slug::parse(&line.slug).map_err(|error| format!("{:?}: {error}", line.slug))?;
     let pattern = |name: &String| {
         DomainPattern::parse_typed(name).map_err(|error| format!("{name:?}: {error}"))
     };
-    let domains = line.domains.iter().map(pattern).collect::<Result<_, _>>()?;
+    let domains = line
+        .domains
+        .iter()
+        .map(pattern)
+        .collect::<Result<Vec<_>, _>>()?;
+    check_domains(config, &domains)?;
     let tenant = NewTenant {
         name: line.name,
         state: line.state,
@@ -195,6 +214,14 @@ fn read_line(number: usize, bytes: &[u8], trusted: bool) -> Result<ImportLine, S
     })
 }
 
+fn check_domains(config: &Config, domains: &[DomainPattern]) -> Result<(), String> {
+    let fault = |pattern: &DomainPattern| {
+        let reason = config.unownable(pattern)?;
+        Some(format!("{pattern} cannot be a tenant's: {reason}"))
+    };
+    domains.iter().find_map(fault).map_or(Ok(()), Err)
+}
+
 fn is_shared(isolation: &Isolation) -> bool {
     *isolation == Isolation::Shared
 }
@@ -208,25 +235,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn config() -> Config {
+        Config::parse("", "test", std::iter::empty()).unwrap()
+    }
+
     #[test]
     fn every_bad_line_has_its_number_and_reason() {
         let text = "{\"slug\":\"acme\",\"plan\":\"pro\"}\n\n{\"slug\":\"A b\"}\nnonsense\n\
                     {\"slug\":\"b\",\"paln\":\"x\"}\n{\"slug\":\"c\",\"domains\":[\"c.example\"]}\n\
-                    {\"slug\":\"d\",\"state\":\"removed\"}\n{\"slug\":\"last\"}";
-        let lines = read_lines(text.as_bytes(), false).unwrap();
+                    {\"slug\":\"d\",\"state\":\"removed\"}\n{\"slug\":\"e\",\"isolation\":\"schema\"}\n{\"slug\":\"last\"}";
+        let lines = read_lines(&config(), text.as_bytes(), false).unwrap();
         let bad: Vec<usize> = lines
             .iter()
             .filter_map(|line| line.as_ref().err())
             .map(|fault| fault.line)
             .collect();
-        assert_eq!(bad, [3, 4, 5, 6, 7]);
+        assert_eq!(bad, [3, 4, 5, 6, 7, 8]);
         let good: Vec<String> = lines
             .iter()
             .flatten()
             .map(|line| line.tenant.slug.to_string())
             .collect();
         assert_eq!(good, ["acme", "last"]);
-        let trusted = read_lines(text.as_bytes(), true).unwrap();
+        let trusted = read_lines(&config(), text.as_bytes(), true).unwrap();
         assert_eq!(trusted.iter().flatten().count(), 3);
     }
 
@@ -234,7 +265,7 @@ mod tests {
     fn a_line_without_end_is_one_fault() {
         let long = vec![b'x'; 5 * MAX_LINE as usize / 2];
         let text = [&long[..], b"\n{\"slug\":\"a\"}\n"].concat();
-        let lines = read_lines(&text[..], false).unwrap();
+        let lines = read_lines(&config(), &text[..], false).unwrap();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[1].as_ref().unwrap().number, 2);
     }
@@ -242,7 +273,7 @@ mod tests {
     proptest! {
         #[test]
         fn reading_never_panics(text in "\\PC{0,200}") {
-            let _ = read_lines(text.as_bytes(), true);
+            let _ = read_lines(&config(), text.as_bytes(), true);
         }
     }
 }

@@ -87,7 +87,7 @@ async fn an_https_url_is_judged_by_the_certificates_that_there_are() {
                 assert_eq!(said["outcome"], "handshake");
                 let reason = said["reason"].as_str().unwrap();
                 assert!(
-                    reason.contains("certificate for globex.localhost"),
+                    reason.contains("no certificate for globex.localhost"),
                     "{reason}"
                 );
                 let shown = edge
@@ -172,6 +172,11 @@ async fn a_proxy_is_believed_where_the_connection_comes_from_one() {
     };
     // Where nothing is said the connection comes from this machine, as the visitor's did.
     let said = explained(&edge, &format!("http://acme.localhost/ {headers}")).await;
+    assert_eq!(said["claims"]["slug"], "acme");
+    assert_eq!(
+        sent(&said, "x-tenant-assertion").as_deref(),
+        Some("(signed)")
+    );
     assert_eq!(said["visitor"], "198.51.100.7");
     for name in [
         "x-forwarded-for",
