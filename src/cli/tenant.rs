@@ -124,9 +124,6 @@ pub(super) struct Settings {
 
 impl TenantVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
-        if let Self::Create { isolation, .. } = &self {
-            built(*isolation).map_err(CliError::NotYet)?;
-        }
         if let Self::Remove { one, yes: false } = &self {
             return Err(CliError::NotConfirmed(format!(
                 "removing {}, which ends it for its visitors at once,",
@@ -148,6 +145,7 @@ impl TenantVerb {
             } => {
                 settings.note_unknown_upstream(config);
                 note_shadow(config, &slug);
+                note_unbuilt(isolation);
                 let made = store
                     .create_tenant(settings.new_tenant(slug, isolation))
                     .await?;
@@ -253,12 +251,13 @@ fn note_shadow(config: &Config, slug: &Slug) {
     }
 }
 
-/// Whether there is something that builds such a tenant. Else it would stay in `provisioning` for good.
-fn built(isolation: Isolation) -> Result<(), &'static str> {
-    match isolation {
-        Isolation::Shared => Ok(()),
-        Isolation::Schema => Err("tenant create --isolation schema"),
-        Isolation::Database => Err("tenant create --isolation database"),
+/// Nothing builds what such a tenant is to have: whoever makes one is to know that it will not get further by itself.
+fn note_unbuilt(isolation: Isolation) {
+    if isolation != Isolation::Shared {
+        error::note(&format!(
+            "building a tenant's own {} is not supported yet: it stays in provisioning, and its visitors are told so",
+            isolation.as_str()
+        ));
     }
 }
 

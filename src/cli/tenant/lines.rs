@@ -181,12 +181,6 @@ fn read_line(
     {
         return Err(format!("a tenant cannot begin as {}", state.as_str()));
     }
-    if line.isolation != Isolation::Shared {
-        return Err(format!(
-            "isolation {} is not supported yet",
-            line.isolation.as_str()
-        ));
-    }
     let slug = Slug::parse(&line.slug).map_err(|error| format!("{:?}: {error}", line.slug))?;
     let pattern = |name: &String| {
         DomainPattern::parse_typed(name).map_err(|error| format!("{name:?}: {error}"))
@@ -243,14 +237,14 @@ mod tests {
     fn every_bad_line_has_its_number_and_reason() {
         let text = "{\"slug\":\"acme\",\"plan\":\"pro\"}\n\n{\"slug\":\"A b\"}\nnonsense\n\
                     {\"slug\":\"b\",\"paln\":\"x\"}\n{\"slug\":\"c\",\"domains\":[\"c.example\"]}\n\
-                    {\"slug\":\"d\",\"state\":\"removed\"}\n{\"slug\":\"e\",\"isolation\":\"schema\"}\n{\"slug\":\"last\"}";
+                    {\"slug\":\"d\",\"state\":\"removed\"}\n{\"slug\":\"last\"}";
         let lines = read_lines(&config(), text.as_bytes(), false).unwrap();
         let bad: Vec<usize> = lines
             .iter()
             .filter_map(|line| line.as_ref().err())
             .map(|fault| fault.line)
             .collect();
-        assert_eq!(bad, [3, 4, 5, 6, 7, 8]);
+        assert_eq!(bad, [3, 4, 5, 6, 7]);
         let good: Vec<String> = lines
             .iter()
             .flatten()

@@ -115,7 +115,7 @@ async fn a_file_that_is_no_database_is_left_alone() {
     for access in [Access::Serve, Access::Command] {
         assert!(matches!(
             place.try_open(access).await,
-            Err(StoreError::Query(_))
+            Err(StoreError::NotADatabase { .. })
         ));
     }
     assert_eq!(std::fs::read_to_string(file).unwrap(), text);
