@@ -24,6 +24,24 @@ pub struct Pool {
     random: RefCell<SmallRng>,
     /// Held the head of the last request, will hold the next one's: one memory for all of them.
     head: Cell<Vec<u8>>,
+    room: Rc<Room>,
+}
+
+/// Room that the last answer was read into, for the next one: one memory for all connections of a thread. What an answer still holds
+/// of it is seen to by [`BytesMut`].
+#[derive(Default)]
+struct Room(Cell<BytesMut>);
+
+impl Room {
+    fn take(&self) -> BytesMut {
+        self.0.take()
+    }
+
+    fn keep(&self, room: BytesMut) {
+        if room.capacity() <= MAX_KEPT_ROOM {
+            self.0.set(room);
+        }
+    }
 }
 
 /// One upstream as one thread sees it.
@@ -45,6 +63,7 @@ struct Lanes {
 /// One address as one thread sees it.
 pub(super) struct Lane {
     pub(super) address: Address,
+    room: Rc<Room>,
     /// Oldest first.
     idle: RefCell<VecDeque<Idle>>,
     capacity: usize,
@@ -82,6 +101,7 @@ impl Pool {
             parts,
             random: RefCell::new(SmallRng::from_os_rng()),
             head: Cell::default(),
+            room: Rc::default(),
         });
         let keep_alive = upstreams
             .iter()
@@ -101,7 +121,7 @@ impl Pool {
     /// A place on the lane to use now.
     pub(super) fn choose(&self, part: &Part, now: Instant) -> Result<Seat, SendError> {
         let mut lanes = part.lanes.borrow_mut();
-        lanes.follow(&part.upstream);
+        lanes.follow(&part.upstream, &self.room);
         let Lanes { list, turn, .. } = &mut *lanes;
         if list.is_empty() {
             return Err(SendError::NoEndpoint);
@@ -136,7 +156,7 @@ impl Pool {
     fn sweep(&self, now: Instant) {
         for part in &self.parts {
             let mut lanes = part.lanes.borrow_mut();
-            lanes.follow(&part.upstream);
+            lanes.follow(&part.upstream, &self.room);
             for lane in &lanes.list {
                 lane.drop_expired(now);
             }
@@ -192,7 +212,7 @@ impl Drop for Part {
 
 impl Lanes {
     /// Has a lane for each of the upstream's addresses; those that stay keep their connections.
-    fn follow(&mut self, upstream: &Upstream) {
+    fn follow(&mut self, upstream: &Upstream, room: &Rc<Room>) {
         let known = upstream.addresses.load();
         if Arc::ptr_eq(&known, &self.of) {
             return;
@@ -204,7 +224,7 @@ impl Lanes {
                 let place = before.iter().position(|lane| lane.address.is_same(address));
                 match place {
                     Some(place) => before.swap_remove(place),
-                    None => Rc::new(Lane::new(address, upstream)),
+                    None => Rc::new(Lane::new(address, upstream, room)),
                 }
             })
             .collect();
@@ -217,9 +237,10 @@ impl Lanes {
 }
 
 impl Lane {
-    fn new(address: &Address, upstream: &Upstream) -> Self {
+    fn new(address: &Address, upstream: &Upstream, room: &Rc<Room>) -> Self {
         Self {
             address: address.clone(),
+            room: Rc::clone(room),
             idle: RefCell::default(),
             capacity: upstream.config.idle_connections,
             keep_alive: upstream.config.timeouts.keep_alive,
@@ -266,6 +287,7 @@ impl Seat {
                 return None;
             }
             if connection.stream.is_quiet() {
+                connection.read = self.0.room.take();
                 return Some(connection);
             }
         }
@@ -295,14 +317,12 @@ impl InUse {
     /// The exchange is over: the connection waits for the next one if it can carry one. It cannot if either side said `close`, or
     /// bytes came that belong to no answer.
     pub(super) fn give_back(mut self) {
-        // Idle connections hold no memory for what may come.
-        if self.connection.read.is_empty() {
-            self.connection.read = BytesMut::new();
-        }
         let lane = &self.seat.0;
         if !self.reusable || !self.connection.read.is_empty() || lane.gone.get() {
             return;
         }
+        // Idle connections hold no memory for what may come.
+        lane.room.keep(std::mem::take(&mut self.connection.read));
         let mut idle = lane.idle.borrow_mut();
         if idle.len() >= lane.capacity {
             idle.pop_front();
@@ -337,6 +357,8 @@ impl Candidates for View<'_> {
 
 /// One large head must not hold its memory for ever.
 const MAX_KEPT_HEAD: usize = 16 * 1024;
+/// Room for a large body must not be held for ever either.
+const MAX_KEPT_ROOM: usize = 64 * 1024;
 /// How long a lane rests after connecting failed there.
 const REST: Duration = Duration::from_secs(2);
 /// Sweeping is cheap, but not free.
