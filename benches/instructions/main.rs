@@ -48,7 +48,7 @@ const STEPS: [Step; 6] = [
     ),
     step(
         "rewrite",
-        "the head for the upstream, its copy included",
+        "the head for the upstream, written anew",
         500,
         20_500,
         rewritten,
