@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 
 use super::key::KeyRef;
-use crate::model::LookupKey;
+use crate::model::{LookupKey, Prehashed};
 
 /// What the set knows of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ struct Set {
 }
 
 /// Hashes of names.
-type Hashes = HashSet<u64, BuildHasherDefault<AsIs>>;
+type Hashes = HashSet<u64, BuildHasherDefault<Prehashed>>;
 
 /// All names there are, as they survive a restart.
 #[derive(Clone, PartialEq, Debug)]
@@ -214,25 +214,5 @@ impl Names {
 
     fn write(&self) -> RwLockWriteGuard<'_, Set> {
         self.set.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Hands a hash through: it is one already.
-#[derive(Default)]
-pub(super) struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }

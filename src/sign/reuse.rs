@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::{self, RandomState};
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use super::assertion::{Assertion, Claims};
 use crate::clock::Timestamp;
-use crate::model::{Hostname, Sources, TenantId};
+use crate::model::{Hostname, Prehashed, Sources, TenantId};
 
 /// The assertions of one thread, by what they say. Two generations: what was not asked for while the younger one filled up, or
 /// during one lifetime, goes.
@@ -56,7 +56,7 @@ impl Slot {
 }
 
 /// Keyed by hash, so that a look-up needs no owned key. Entries with equal hashes displace each other.
-type Entries = HashMap<u64, Rc<Entry>, BuildHasherDefault<AlreadyHashed>>;
+type Entries = HashMap<u64, Rc<Entry>, BuildHasherDefault<Prehashed>>;
 
 /// An assertion and what it says.
 pub(super) struct Entry {
@@ -175,26 +175,6 @@ impl Entry {
 /// Whom `claims` name. Two rows with the same number and version say the same.
 fn tenant(claims: &Claims<'_>) -> Option<(TenantId, u64)> {
     claims.route.map(|route| (route.tenant, route.version))
-}
-
-/// The keys are hashes.
-#[derive(Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
 }
 
 /// Entries in one generation. A node that serves 100,000 tenants at once signs for each of them twice a minute only if all fit;

@@ -203,8 +203,7 @@ fn was_offered(headers: &HeaderMap, asked: &Asked) -> bool {
 }
 
 /// A 204 has no body, whatever its head says (RFC 9110 section 8.6 forbids both fields), nor has a 304, whose length is that of
-/// another answer; true if the head said something else, because
-/// then body bytes may follow that would be taken for the next answer.
+/// another answer; true if the head said something else, because then body bytes may follow that would be taken for the next one.
 fn strip_bodyless(head: &mut AnswerHead) -> bool {
     if head.status == StatusCode::NOT_MODIFIED {
         return head.headers.remove(TRANSFER_ENCODING).is_some();

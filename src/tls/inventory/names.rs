@@ -2,10 +2,10 @@
 //! is not in it costs no query, and it says without one which names can be served over TLS.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::model::{DomainPattern, Hostname};
+use crate::model::{DomainPattern, Hostname, Prehashed};
 
 /// A name or wildcard, hashed with a secret of this process, so that nobody can make names that collide.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -64,7 +64,7 @@ pub(super) struct Names(RwLock<Set>);
 
 #[derive(Default)]
 struct Set {
-    hashes: HashSet<NameHash, BuildHasherDefault<AsIs>>,
+    hashes: HashSet<NameHash, BuildHasherDefault<Prehashed>>,
     /// Whether it is what the store holds, as far as changes have been applied.
     whole: bool,
     /// Changes at or before this position are in it.
@@ -166,26 +166,6 @@ impl Set {
         } else {
             self.hashes.remove(&name);
         }
-    }
-}
-
-/// The hashes are hashes already.
-#[derive(Default, Clone, Copy)]
-pub(super) struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }
 

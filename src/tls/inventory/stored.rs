@@ -12,9 +12,9 @@ use tokio::time::timeout;
 
 use super::flights::{Flights, Landing};
 use super::ledger::{Ledger, Stamp};
-use super::names::{AsIs, NameHash, NameHasher, Names, Standing};
+use super::names::{NameHash, NameHasher, Names, Standing};
 use super::{Found, Unseal};
-use crate::model::{DomainPattern, Hostname};
+use crate::model::{DomainPattern, Hostname, Prehashed};
 use crate::store::{Change, Changed, Changes, Cursor, SharedCertificateStore, StoreError};
 use crate::tls::load::Certificate;
 use crate::tls::protocol::Protocol;
@@ -48,9 +48,9 @@ pub(super) struct Stored {
     pub(super) hasher: NameHasher,
     pub(super) flights: Flights,
     names: Names,
-    certificates: Cache<NameHash, Kept, BuildHasherDefault<AsIs>>,
-    absences: Cache<NameHash, Stamp, BuildHasherDefault<AsIs>>,
-    unusable: Cache<NameHash, Stamp, BuildHasherDefault<AsIs>>,
+    certificates: Cache<NameHash, Kept, BuildHasherDefault<Prehashed>>,
+    absences: Cache<NameHash, Stamp, BuildHasherDefault<Prehashed>>,
+    unusable: Cache<NameHash, Stamp, BuildHasherDefault<Prehashed>>,
     up: AtomicBool,
     stirred: Notify,
 }
@@ -270,7 +270,7 @@ impl Stored {
     }
 }
 
-fn stamps(many: u64, ttl: Duration) -> Cache<NameHash, Stamp, BuildHasherDefault<AsIs>> {
+fn stamps(many: u64, ttl: Duration) -> Cache<NameHash, Stamp, BuildHasherDefault<Prehashed>> {
     Cache::builder()
         .max_capacity(many)
         .time_to_live(ttl)
