@@ -142,9 +142,8 @@ async fn i13_a_folder_that_may_not_be_written_any_more_is_served_from() {
     node.store.close().await;
     let plan = node.pause().await;
     std::fs::remove_file(plan.folder().join("routes.snapshot")).unwrap();
-    let ordinary = OrdinaryUser::owning(&plan.folder());
     std::fs::write(plan.folder().join("vestibule.toml"), plan.toml()).unwrap();
-    let mut process = Process::spawn(ordinary.run(&plan.folder()), &plan.folder());
+    let mut process = Process::spawn(run_as_an_ordinary_user(), &plan.folder());
     let mut visitor = process.visit().await;
     comes_to(&mut visitor, "acme.localhost", 200).await;
 
@@ -167,49 +166,21 @@ async fn i13_a_folder_that_may_not_be_written_any_more_is_served_from() {
     crate::harness::until(|| whole().then_some(())).await;
 }
 
-/// Somebody whom the mode of a folder stops, which it does not do to root.
-struct OrdinaryUser {
-    root: bool,
-}
-
-/// `nobody` on Debian and most others.
-const NOBODY: u32 = 65534;
-
-impl OrdinaryUser {
-    fn owning(folder: &Path) -> Self {
-        use std::os::unix::fs::{MetadataExt, chown};
-        let root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
-        if root {
-            let own = |path: &Path| chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-            own(folder);
-            for entry in std::fs::read_dir(folder).unwrap() {
-                own(&entry.unwrap().path());
-            }
-        }
-        Self { root }
-    }
-
-    /// `vestibule run` as this user.
-    fn run(&self, folder: &Path) -> Command {
-        let plain = command::vestibule();
-        if !self.root {
-            let mut command = plain;
-            command.args(["--config", "vestibule.toml", "run"]);
-            return command;
-        }
-        // Where it is built may be closed to others.
-        let program = folder.join("program");
-        let built = plain.get_program();
-        if std::fs::hard_link(built, &program).is_err() {
-            std::fs::copy(built, &program).unwrap();
-        }
+/// `vestibule run` as somebody whom the mode of a folder stops: root is stopped by it only without the capability to override it.
+fn run_as_an_ordinary_user() -> Command {
+    use std::os::unix::fs::MetadataExt;
+    let plain = command::vestibule();
+    let mut command = if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         command
-            .arg(program)
-            .args(["--config", "vestibule.toml", "run"]);
+            .arg("--bounding-set=-dac_override")
+            .arg(plain.get_program());
         command
-    }
+    } else {
+        plain
+    };
+    command.args(["--config", "vestibule.toml", "run"]);
+    command
 }
 
 async fn comes_to(visitor: &mut Visitor, host: &str, status: u16) {
