@@ -18,6 +18,14 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// The moment as in `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
+    pub fn http_date(self) -> String {
+        let since_epoch = Duration::from_millis(u64::try_from(self.0).unwrap_or(0));
+        // Beyond this the format has no room for the year.
+        let since_epoch = since_epoch.min(Duration::from_secs(253_402_300_799));
+        httpdate::fmt_http_date(UNIX_EPOCH + since_epoch)
+    }
+
     /// How long ago `earlier` was; zero where it lies ahead.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -36,7 +36,7 @@ pub use arrive::{Arrival, Target, arrive};
 pub use cookies::{FailedCookie, has_cookie};
 pub use cors::{allowed_origin, is_preflight};
 pub use forwarded::{Origin, origin, scheme_is_https as is_https, write_address};
-pub use head::{announces_body, wants_trailers};
+pub use head::{announces_body, lists, wants_trailers};
 pub use host::{HostClass, RequestHost, only_authority};
 pub use verdict::{FORGET_PATH, KEYS_PATH, check_state, content_length, decide};
 

@@ -15,7 +15,9 @@ mod connection;
 mod failure;
 mod fault;
 mod find;
+mod h1;
 mod ids;
+mod inbound;
 pub mod io;
 mod known_hosts;
 mod listener;
@@ -51,6 +53,7 @@ pub async fn run(shared: Arc<Shared>, sockets: Vec<(Kind, StdListener)>, seed: [
         hosts: KnownHosts::default(),
         live: Rc::new(Live::default()),
         counters: Counters::default(),
+        memories: h1::Memories::default(),
         connections: Rc::new(Connections::default()),
         lost: Cell::default(),
         shared,

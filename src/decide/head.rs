@@ -1,4 +1,4 @@
-//! Rules for every head, the same over HTTP/1.1 and HTTP/2: sizes, counts, framing that hyper lets through.
+//! Rules for every head, the same over HTTP/1.1 and HTTP/2: sizes, counts, framing.
 
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -8,7 +8,7 @@ use crate::model::{Code, Refusal};
 
 /// Longest request target in bytes (nginx's buffer for one line).
 const MAX_TARGET: usize = 8 * 1024;
-/// Most fields in one head (Envoy's default, and hyper's for HTTP/1).
+/// Most fields in one head (Envoy's default).
 const MAX_FIELDS: usize = 100;
 /// Longest single field in bytes.
 const MAX_FIELD: usize = 16 * 1024;
@@ -56,7 +56,8 @@ fn check_size(headers: &HeaderMap, limit: usize) -> Result<(), Refusal> {
     }
 }
 
-/// hyper takes any list that ends in `chunked`; here only exactly that is taken (RFC 9112 section 6.1, CVE-2021-21299).
+/// Only exactly `chunked` is taken (RFC 9112 section 6.1, CVE-2021-21299). The connection looks too, before it reads on; here it is part
+/// of what a head is judged by wherever it comes from.
 fn check_transfer_encoding(head: &Parts) -> Result<(), Refusal> {
     let mut values = head.headers.get_all(TRANSFER_ENCODING).iter();
     let Some(value) = values.next() else {
@@ -72,7 +73,7 @@ fn check_transfer_encoding(head: &Parts) -> Result<(), Refusal> {
     }
 }
 
-/// What h2 lets through and hyper would not over HTTP/1.
+/// What h2 lets through and nobody could send over HTTP/1.
 fn check_http2(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.values().any(has_outer_space) {
         return Err(Refusal::bad_request(
@@ -93,7 +94,7 @@ fn has_outer_space(value: &HeaderValue) -> bool {
 }
 
 /// Whether a list field, over all its lines, has the member `wanted` in any case.
-pub(super) fn lists(headers: &HeaderMap, name: &http::HeaderName, wanted: &str) -> bool {
+pub fn lists(headers: &HeaderMap, name: &http::HeaderName, wanted: &str) -> bool {
     headers
         .get_all(name)
         .iter()

@@ -1,6 +1,6 @@
 //! One host per request, and what the configuration says of it.
 //!
-//! hyper checks nothing of this: request line, `:authority` and `Host` reach us as they were sent.
+//! No codec checks any of this: request line, `:authority` and `Host` reach us as they were sent.
 
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;

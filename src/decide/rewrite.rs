@@ -263,8 +263,7 @@ fn parse_parent(text: &str) -> Option<(&str, &str)> {
     (known && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)).then_some((trace, flags))
 }
 
-/// What an answer's `Trailer` field announces, but for identity fields. hyper sends a visitor over HTTP/1 only trailers that the head
-/// announces.
+/// What an answer's `Trailer` field announces, but for identity fields.
 pub fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
     let members = headers.get_all(TRAILER).iter().flat_map(head::members);
     let kept: Vec<&str> = members

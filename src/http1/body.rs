@@ -13,7 +13,11 @@ const MAX_TRAILER_FIELDS: usize = 64;
 
 /// Takes a body out of a connection's bytes.
 #[derive(Debug, Clone)]
-pub struct BodyDecoder(State);
+pub struct BodyDecoder {
+    state: State,
+    /// Whether a chunk's size may have spaces behind it, as some old servers pad it.
+    strict: bool,
+}
 
 #[derive(Debug, Clone)]
 enum State {
@@ -58,8 +62,11 @@ pub enum BodyFault {
     #[error("a chunk is longer than its size")]
     ChunkEnd,
     /// RFC 9112 section 7.1.2
-    #[error("the trailer section is malformed or too long")]
+    #[error("the trailer section is malformed")]
     Trailers,
+    /// More than 64 fields, or than 16 KiB.
+    #[error("the trailer section is too long")]
+    LongTrailers,
     /// The connection ended first.
     #[error("the connection ended within the body")]
     Ended,
@@ -68,12 +75,12 @@ pub enum BodyFault {
 impl BodyDecoder {
     /// No body.
     pub fn none() -> Self {
-        Self(State::Over)
+        Self::of(State::Over)
     }
 
     /// A body of `length` bytes.
     pub fn of_length(length: u64) -> Self {
-        Self(match length {
+        Self::of(match length {
             0 => State::Over,
             length => State::Length(length),
         })
@@ -81,27 +88,42 @@ impl BodyDecoder {
 
     /// A body in chunks.
     pub fn chunked() -> Self {
-        Self(State::Size(0))
+        Self::of(State::Size(0))
+    }
+
+    /// A body in chunks whose sizes nothing but an extension may follow: some old servers pad them with spaces, no visitor does.
+    pub fn strictly_chunked() -> Self {
+        Self {
+            state: State::Size(0),
+            strict: true,
+        }
     }
 
     /// A body that ends with the connection.
     pub fn until_close() -> Self {
-        Self(State::UntilClose)
+        Self::of(State::UntilClose)
+    }
+
+    fn of(state: State) -> Self {
+        Self {
+            state,
+            strict: false,
+        }
     }
 
     /// Whether the body has ended.
     pub fn is_over(&self) -> bool {
-        matches!(self.0, State::Over)
+        matches!(self.state, State::Over)
     }
 
     /// Whether the end of the connection ends the body.
     pub fn is_until_close(&self) -> bool {
-        matches!(self.0, State::UntilClose)
+        matches!(self.state, State::UntilClose)
     }
 
     /// How many bytes are still to come, where that is known.
     pub fn left(&self) -> Option<u64> {
-        match self.0 {
+        match self.state {
             State::Over => Some(0),
             State::Length(left) => Some(left),
             _ => None,
@@ -114,7 +136,7 @@ impl BodyDecoder {
     /// The bytes have no meaning; the connection can carry nothing more.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Piece, BodyFault> {
         loop {
-            match self.0 {
+            match self.state {
                 State::Over => return Ok(Piece::End),
                 State::Length(left) => return Ok(self.data(buffer, left, 0)),
                 State::Chunk { left, extensions } => {
@@ -122,19 +144,19 @@ impl BodyDecoder {
                 }
                 State::UntilClose if buffer.is_empty() => return Ok(Piece::Wanting),
                 State::UntilClose => return Ok(Piece::Data(buffer.split().freeze())),
-                State::Size(extensions) => match take_size(buffer, extensions)? {
+                State::Size(extensions) => match take_size(buffer, extensions, self.strict)? {
                     None => return Ok(Piece::Wanting),
-                    Some((0, _)) => self.0 = State::Trailers,
-                    Some((left, extensions)) => self.0 = State::Chunk { left, extensions },
+                    Some((0, _)) => self.state = State::Trailers,
+                    Some((left, extensions)) => self.state = State::Chunk { left, extensions },
                 },
                 State::ChunkEnd(extensions) => match take_line_end(buffer)? {
                     false => return Ok(Piece::Wanting),
-                    true => self.0 = State::Size(extensions),
+                    true => self.state = State::Size(extensions),
                 },
                 State::Trailers => match take_trailers(buffer)? {
                     None => return Ok(Piece::Wanting),
                     Some(trailers) => {
-                        self.0 = State::Over;
+                        self.state = State::Over;
                         if !trailers.is_empty() {
                             return Ok(Piece::Trailers(trailers));
                         }
@@ -149,9 +171,9 @@ impl BodyDecoder {
     /// # Errors
     /// There should have been more.
     pub fn closed(&mut self) -> Result<(), BodyFault> {
-        match self.0 {
+        match self.state {
             State::Over | State::UntilClose => {
-                self.0 = State::Over;
+                self.state = State::Over;
                 Ok(())
             }
             _ => Err(BodyFault::Ended),
@@ -165,7 +187,7 @@ impl BodyDecoder {
         let take = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let data = buffer.split_to(take).freeze();
         let left = left - take as u64;
-        self.0 = match (&self.0, left) {
+        self.state = match (&self.state, left) {
             (State::Length(_), 0) => State::Over,
             (State::Length(_), left) => State::Length(left),
             (_, 0) if buffer.starts_with(CHUNK_END_AND_LAST) => {
@@ -181,14 +203,14 @@ impl BodyDecoder {
 }
 
 /// What closes a chunk.
-pub const CHUNK_END: &[u8] = b"\r\n";
+pub(super) const CHUNK_END: &[u8] = b"\r\n";
 /// The last chunk, without trailers.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Both, one behind the other.
-pub const CHUNK_END_AND_LAST: &[u8] = b"\r\n0\r\n\r\n";
+pub(super) const CHUNK_END_AND_LAST: &[u8] = b"\r\n0\r\n\r\n";
 
 /// The line before a chunk of `size` bytes.
-pub fn chunk_head(size: usize, line: &mut [u8; 18]) -> &[u8] {
+pub(super) fn chunk_head(size: usize, line: &mut [u8; 18]) -> &[u8] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     line[16..].copy_from_slice(b"\r\n");
     let mut at = 16;
@@ -204,7 +226,11 @@ pub fn chunk_head(size: usize, line: &mut [u8; 18]) -> &[u8] {
 }
 
 /// A line up to its CRLF, which is taken too; `None` where it has not all come.
-fn take_size(buffer: &mut BytesMut, extensions: usize) -> Result<Option<(u64, usize)>, BodyFault> {
+fn take_size(
+    buffer: &mut BytesMut,
+    extensions: usize,
+    strict: bool,
+) -> Result<Option<(u64, usize)>, BodyFault> {
     let Some(end) = buffer.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
         // What cannot become a size is refused as soon as it shows: an upstream that goes on would not.
         let digits = leading_digits(buffer);
@@ -230,6 +256,7 @@ fn take_size(buffer: &mut BytesMut, extensions: usize) -> Result<Option<(u64, us
     let extensions = extensions + extension.len();
     let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
     match extension.iter().find(|byte| !blank(byte)) {
+        None if strict && !extension.is_empty() => return Err(BodyFault::Size),
         None | Some(b';') if extensions <= MAX_EXTENSIONS => {}
         None | Some(b';') => return Err(BodyFault::Extensions),
         Some(_) => return Err(BodyFault::Size),
@@ -270,7 +297,7 @@ fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, BodyFault> 
         let line = buffer[start..].iter().position(|byte| *byte == b'\n');
         let Some(line) = line.map(|length| &buffer[start..start + length]) else {
             return match buffer.len() {
-                MAX_TRAILERS.. => Err(BodyFault::Trailers),
+                MAX_TRAILERS.. => Err(BodyFault::LongTrailers),
                 _ => Ok(None),
             };
         };
@@ -278,7 +305,7 @@ fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, BodyFault> 
         let line = line.strip_suffix(b"\r").ok_or(BodyFault::Trailers)?;
         start += line.len() + 2;
         if start > MAX_TRAILERS {
-            return Err(BodyFault::Trailers);
+            return Err(BodyFault::LongTrailers);
         }
         if line.is_empty() {
             break;
@@ -288,6 +315,7 @@ fn take_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, BodyFault> 
     let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
     let fields = match httparse::parse_headers(&section, &mut fields) {
         Ok(httparse::Status::Complete((_, fields))) => fields,
+        Err(httparse::Error::TooManyHeaders) => return Err(BodyFault::LongTrailers),
         Ok(httparse::Status::Partial) | Err(_) => return Err(BodyFault::Trailers),
     };
     let mut trailers = HeaderMap::with_capacity(fields.len());

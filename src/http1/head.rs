@@ -1,14 +1,14 @@
-//! Heads (RFC 9112 sections 3 to 5).
+//! Heads (RFC 9112 sections 3 to 5): of answers as upstreams send them, of requests as upstreams get them.
 
 use std::ops::Range;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 /// Most fields in a head.
-const MAX_FIELDS: usize = 100;
+pub(super) const MAX_FIELDS: usize = 100;
 /// What most heads have at most: room for more is made only where it is needed.
-const USUAL_FIELDS: usize = 24;
+pub(super) const USUAL_FIELDS: usize = 24;
 
 /// The head of an answer as it came; nothing is checked but its form.
 #[derive(Debug)]
@@ -30,6 +30,9 @@ pub enum HeadFault {
     /// RFC 9112 sections 4 and 5
     #[error("the head is malformed ({0})")]
     Malformed(httparse::Error),
+    /// The first line alone is longer than a head may be, or its target than the type can hold.
+    #[error("the request's target is too long")]
+    UriTooLong,
     /// The status line's code is no status.
     #[error("the status is not one of HTTP")]
     Status,
@@ -44,18 +47,57 @@ impl From<httparse::Error> for HeadFault {
     }
 }
 
-/// Where a field's name and value stand in the bytes of a head: offsets of their first bytes and of the bytes behind them.
+/// Where something stands in the bytes of a head: the offset of its first byte and of the byte behind it.
 #[derive(Clone, Copy)]
-struct Place {
-    name: (u32, u32),
-    value: (u32, u32),
+pub(super) struct Span(u32, u32);
+
+impl Span {
+    /// `part` must lie within `head`, which is shorter than 4 GiB; an empty one may lie anywhere.
+    pub(super) fn of(head: &[u8], part: &[u8]) -> Self {
+        if part.is_empty() {
+            return Self(0, 0);
+        }
+        let start = part.as_ptr() as usize - head.as_ptr() as usize;
+        Self(start as u32, (start + part.len()) as u32)
+    }
+
+    pub(super) fn range(self) -> Range<usize> {
+        self.0 as usize..self.1 as usize
+    }
+}
+
+/// Where a field stands.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) name: Span,
+    pub(super) value: Span,
 }
 
 impl Place {
-    const NOWHERE: Self = Self {
-        name: (0, 0),
-        value: (0, 0),
+    pub(super) const NOWHERE: Self = Self {
+        name: Span(0, 0),
+        value: Span(0, 0),
     };
+
+    pub(super) fn of(head: &[u8], field: &httparse::Header<'_>) -> Self {
+        Self {
+            name: Span::of(head, field.name.as_bytes()),
+            value: Span::of(head, field.value),
+        }
+    }
+}
+
+/// The fields that stand in these places; their values share the memory of the head.
+pub(super) fn fields(head: &Bytes, places: &[Place]) -> Result<HeaderMap, HeadFault> {
+    let mut headers = HeaderMap::with_capacity(places.len());
+    for Place { name, value } in places {
+        let name = HeaderName::from_bytes(&head[name.range()])
+            .map_err(|_| HeadFault::Malformed(httparse::Error::HeaderName))?;
+        let value = HeaderValue::from_maybe_shared(head.slice(value.range()))
+            .map_err(|_| HeadFault::Malformed(httparse::Error::HeaderValue))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
 }
 
 /// Takes the head of an answer out of `buffer`; `None` where it has not all come. It may have `most` bytes.
@@ -86,15 +128,7 @@ fn read_answer<const FIELDS: usize>(
         return Err(HeadFault::TooLarge);
     }
     let bytes = buffer.split_to(parsed.length).freeze();
-    let range = |(start, end): (u32, u32)| start as usize..end as usize;
-    let mut headers = HeaderMap::with_capacity(parsed.fields);
-    for Place { name, value } in &places[..parsed.fields] {
-        let name = HeaderName::from_bytes(&bytes[range(*name)])
-            .map_err(|_| HeadFault::Malformed(httparse::Error::HeaderName))?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice(range(*value)))
-            .map_err(|_| HeadFault::Malformed(httparse::Error::HeaderValue))?;
-        headers.append(name, value);
-    }
+    let headers = fields(&bytes, &places[..parsed.fields])?;
     Ok(Some(AnswerHead {
         version: match parsed.minor {
             0 => Version::HTTP_10,
@@ -124,21 +158,8 @@ fn answer_places<const FIELDS: usize>(
     if u32::try_from(length).is_err() {
         return Err(HeadFault::TooLarge);
     }
-    let base = buffer.as_ptr() as usize;
-    let place = |bytes: &[u8]| {
-        let start = bytes.as_ptr() as usize - base;
-        // Within the head, whose length was looked at.
-        (start as u32, (start + bytes.len()) as u32)
-    };
-    for (field, at) in answer.headers.iter().zip(places.iter_mut()) {
-        *at = Place {
-            name: place(field.name.as_bytes()),
-            value: match field.value {
-                // An empty slice may lie anywhere.
-                [] => (0, 0),
-                value => place(value),
-            },
-        };
+    for (field, place) in answer.headers.iter().zip(places.iter_mut()) {
+        *place = Place::of(buffer, field);
     }
     Ok(Some(Parsed {
         length,
@@ -244,6 +265,12 @@ impl RequestHead {
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let lines = self.bytes.split(|byte| *byte == b'\n');
         lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    }
+}
+
+impl AsRef<[u8]> for RequestHead {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
     }
 }
 

@@ -23,8 +23,6 @@ pub(super) struct EdgeBody {
     /// Held until the answer has ended.
     exchange: Option<Exchange>,
     trailers: bool,
-    /// The length that the head has without a body following.
-    announced: Option<u64>,
 }
 
 #[expect(
@@ -73,7 +71,6 @@ impl EdgeBody {
             record: Some(record),
             exchange: Some(exchange),
             trailers: false,
-            announced: None,
         }
     }
 
@@ -95,15 +92,7 @@ impl EdgeBody {
             record: Some(record),
             exchange: Some(exchange),
             trailers,
-            announced: None,
         }
-    }
-
-    /// The same for a 304 with a `Content-Length`: hyper writes that one over HTTP/1 only where the body, which it then leaves out,
-    /// says that it has this length (RFC 9110 section 8.6 lets a 304 have one).
-    pub(super) fn announcing(mut self, length: Option<u64>) -> Self {
-        self.announced = length;
-        self
     }
 
     /// An answer that is neither counted nor logged: whoever made it has done so.
@@ -113,7 +102,6 @@ impl EdgeBody {
             record: None,
             exchange: None,
             trailers: false,
-            announced: None,
         }
     }
 
@@ -150,13 +138,10 @@ impl Body for EdgeBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.announced.is_none() && self.source.is_over()
+        self.source.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if let Some(length) = self.announced {
-            return SizeHint::with_exact(length);
-        }
         match &self.source {
             Source::Own(body) => {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
@@ -237,7 +222,7 @@ impl EdgeBody {
 }
 
 impl Drop for EdgeBody {
-    /// hyper drops a body that it needs no more: an empty one, one of known length once all is there, or one nobody waits for.
+    /// A codec drops a body that it needs no more: an empty one, one of known length once all is there, or one nobody waits for.
     fn drop(&mut self) {
         let complete = self.source.is_over();
         self.ended(complete);

@@ -1,4 +1,4 @@
-//! One visitor's connection: protocol, hyper's server around the request's story, orderly end.
+//! One visitor's connection: TLS and protocol; and HTTP/2, hyper's server around the request's story.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -9,9 +9,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{AbortHandle, Abortable};
-use http::{HeaderValue, Request, StatusCode, Version, header};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use http::Request;
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::IntCounter;
@@ -20,6 +19,8 @@ use tokio::net::TcpStream;
 
 use super::body::EdgeBody;
 use super::fault::Contained;
+use super::h1;
+use super::inbound::{Inbound, Incoming};
 use super::io::{ConnectionState, EdgeIo, FrameGuard, Wire};
 use super::listener::{Kind, Place};
 use super::open::{self, Course, Ending};
@@ -28,10 +29,7 @@ use super::worker::Worker;
 use crate::decide::Visit;
 use crate::model::Causes;
 
-/// The outer bound of a head in bytes: far above what is allowed, so that the address is seen before the size is refused and each
-/// gets its own status (414, 431).
-const OUTER_HEAD: usize = 96 * 1024;
-/// Most fields the codec reads in a head; the rule itself is in `decide`.
+/// Most bytes of fields that the codec reads in a head; the rule itself is in `decide`.
 const OUTER_FIELDS: u32 = 128 * 1024;
 /// HTTP/2: streams at once, window of a stream and of a connection, bytes kept to be sent for a stream (Envoy's edge settings).
 const STREAMS: u32 = 100;
@@ -118,7 +116,7 @@ async fn serve_plain(worker: Rc<Worker>, mut io: EdgeIo<TcpStream>, connection: 
     };
     match wire {
         Ok(Wire::Http2) => serve_h2(worker, io, connection).await,
-        Ok(Wire::Http1) => serve_h1(worker, io, connection).await,
+        Ok(Wire::Http1) => h1::serve(worker, io, connection).await,
         Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
     }
 }
@@ -135,27 +133,11 @@ async fn serve_tls(worker: Rc<Worker>, io: EdgeIo<TcpStream>, mut connection: Co
             if facts.alpn_h2 {
                 serve_h2(worker, stream, connection).await
             } else {
-                serve_h1(worker, stream, connection).await
+                h1::serve(worker, stream, connection).await
             }
         }
         Err(error) => tracing::debug!(error = %Causes(&error), "a handshake failed"),
     }
-}
-
-async fn serve_h1<S>(worker: Rc<Worker>, stream: S, connection: Connection)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let ending = Rc::clone(connection.place.ending());
-    let mut builder = http1::Builder::new();
-    // The wrapper owns every time on the connection; hyper's own would need a timer for each head.
-    builder
-        .header_read_timeout(None)
-        .max_header_size(OUTER_HEAD);
-    let service = service(worker, Rc::new(connection), open::REQUESTS);
-    let serving = builder.serve_connection(TokioIo::new(stream), service_fn(service));
-    let serving = pin!(serving.with_upgrades());
-    note(run(serving, &ending, |serving| serving.graceful_shutdown()).await);
 }
 
 async fn serve_h2<S>(worker: Rc<Worker>, stream: S, connection: Connection)
@@ -180,7 +162,7 @@ where
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT);
     let stream = FrameGuard::new(stream, Arc::clone(&connection.state));
-    let service = service(worker, Rc::new(connection), open::STREAMS);
+    let service = service(worker, Rc::new(connection));
     let serving = pin!(builder.serve_connection(TokioIo::new(stream), service_fn(service)));
     note(run(serving, &ending, |serving| serving.graceful_shutdown()).await);
 }
@@ -225,28 +207,27 @@ fn note(ended: hyper::Result<()>) {
 /// The answer to one request, boxed once so that the large future of a request is not moved from hand to hand inside hyper.
 type Answering = Pin<Box<dyn Future<Output = Result<http::Response<EdgeBody>, Infallible>>>>;
 
-/// The handler of one connection's requests; it takes `most` of them, then the connection ends.
+/// The handler of one connection's streams; it takes [`open::STREAMS`] of them, then the connection ends.
 fn service(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    most: u32,
-) -> impl Fn(Request<Incoming>) -> Answering {
-    let left = Cell::new(most);
+) -> impl Fn(Request<hyper::body::Incoming>) -> Answering {
+    let left = Cell::new(open::STREAMS);
     move |request| {
         left.set(left.get().saturating_sub(1));
-        let last = left.get() == 0;
-        if last {
+        if left.get() == 0 {
             connection.place.ending().tell(Course::Finish);
         }
-        // An answer that is ready at once leaves before hyper is told to finish, so it would not say that the connection ends.
-        let announce = last && request.version() < Version::HTTP_2;
         let worker = Rc::clone(&worker);
-        let method = request.method().clone();
+        let (head, body) = request.into_parts();
+        let method = head.method.clone();
+        let inbound = Inbound::new(Incoming::Http2(body), None);
         // Boxed before anything wraps it: each wrapper would copy it once more.
         let answer = Box::pin(request::answer(
             Rc::clone(&worker),
             Rc::clone(&connection),
-            request,
+            head,
+            inbound,
         ));
         Box::pin(async move {
             let contained = Contained {
@@ -254,12 +235,7 @@ fn service(
                 node: &worker.shared.policy.node,
                 lost: &worker.lost,
             };
-            let mut answer = contained.answer(method, answer).await;
-            if announce && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-                let close = HeaderValue::from_static("close");
-                answer.headers_mut().insert(header::CONNECTION, close);
-            }
-            Ok(answer)
+            Ok(contained.answer(method, answer).await)
         })
     }
 }

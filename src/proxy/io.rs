@@ -1,10 +1,10 @@
-//! The one wrapper around every visitor's socket: it owns the times that hyper lacks.
+//! The one wrapper around every visitor's socket: it owns the times.
 //!
 //! [`EdgeIo`] goes around the bare socket, under TLS; [`FrameGuard`] goes over whatever speaks plaintext HTTP/2 and counts its
 //! frames. Both report to one [`ConnectionState`], to which the connection's requests say when they begin and end:
 //!
 //! ```text
-//! HTTP/1            hyper > EdgeIo > socket            hyper > TlsStream > EdgeIo > socket
+//! HTTP/1              h1 > EdgeIo > socket               h1 > TlsStream > EdgeIo > socket
 //! HTTP/2   hyper > FrameGuard > EdgeIo > socket        hyper > FrameGuard > TlsStream > EdgeIo > socket
 //! ```
 //!
@@ -113,7 +113,7 @@ impl<S> EdgeIo<S> {
     fn watch(&mut self, cx: &mut Context<'_>) {
         let read = self.state.deadline(self.write_stalled.is_some());
         let next = [read, self.write_deadline()].into_iter().flatten().min();
-        // Nothing is due while a request is answered, and hyper need not call again when it has been: then it is found out here.
+        // Nothing is due while a request is answered, and a codec need not call again when it has been: then it is found out here.
         let look = || (!self.alarm.is_set()).then(|| Instant::now() + self.state.idle_time());
         if let Some(deadline) = next.or_else(look) {
             self.alarm.ring_by(deadline, cx);
@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for EdgeIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
-        // The last call that hyper makes when an answer has ended, if it has tried to read before.
+        // The last call that a codec makes when an answer has ended, if it has tried to read before.
         self.watch(cx);
         Pin::new(&mut self.socket).poll_flush(cx)
     }

@@ -136,6 +136,11 @@ impl Ending {
         }
     }
 
+    /// Whether the connection is to end. Nobody is woken when that changes: [`course`](Self::course) is asked too.
+    pub(super) fn is_told(&self) -> bool {
+        self.course.get() > Course::On
+    }
+
     /// Resolves once the connection is to end.
     pub(super) async fn told(&self) {
         std::future::poll_fn(|cx| match self.course(cx) {

@@ -57,19 +57,19 @@ pub(super) struct UpstreamRecord {
 
 impl Record {
     /// Begins with what the head says.
-    pub(super) fn begin<B>(
+    pub(super) fn begin(
         worker: &Rc<Worker>,
         connection: &Rc<Connection>,
-        request: &http::Request<B>,
+        head: &http::request::Parts,
     ) -> Box<Self> {
         Box::new(Self {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
             begun: Instant::now(),
             time: worker.shared.clock.now(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
             request_id: HeaderValue::from_static(""),
             visitor: connection.visit.remote.ip().to_canonical(),
             host: None,

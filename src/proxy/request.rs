@@ -8,13 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use http::{HeaderValue, Method, Response};
+use tokio::sync::oneshot::Receiver;
 
 use super::asker::Asker;
 use super::body::EdgeBody;
 use super::connection::Connection;
+use super::h1::Upgraded;
+use super::inbound::{Inbound, Incoming};
 use super::io::Exchange;
 use super::known_hosts::KnownHost;
 use super::live::{Cuttable, Names};
@@ -47,15 +48,17 @@ struct SignedRequest {
 pub(super) async fn answer(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    request: Request<Incoming>,
+    head: Parts,
+    inbound: Inbound,
 ) -> Response<EdgeBody> {
     let exchange = connection.state.begin_request();
-    let mut record = Record::begin(&worker, &connection, &request);
-    let (head, body) = request.into_parts();
+    let mut record = Record::begin(&worker, &connection, &head);
     let ids = worker.ids.draw(&head.headers, connection.visit.trusted);
     record.request_id.clone_from(&ids.request);
     record.trace_parent = Some(ids.trace_parent.clone());
-    if let Some(response) = probe(&worker, &head) {
+    if inbound.is_readable()
+        && let Some(response) = probe(&worker, &head)
+    {
         return finish(&ids, record, exchange, response);
     }
     let asker = Asker::of(&head, &worker);
@@ -65,7 +68,7 @@ pub(super) async fn answer(
         ids: &ids,
         record: &mut record,
     };
-    let outcome = AssertUnwindSafe(story(&mut stage, head, body))
+    let outcome = AssertUnwindSafe(story(&mut stage, head, inbound))
         .catch_unwind()
         .await;
     let outcome = outcome.unwrap_or_else(|_| {
@@ -104,8 +107,9 @@ pub(super) enum Served {
 }
 
 /// The story of a request: host, tenant, decision, permit, outbound head, signature, answer.
-async fn story(stage: &mut Stage<'_>, mut head: Parts, body: Incoming) -> Result<Served, Refusal> {
-    let upgrade = head.extensions.remove::<OnUpgrade>();
+async fn story(stage: &mut Stage<'_>, head: Parts, inbound: Inbound) -> Result<Served, Refusal> {
+    let Inbound { body, upgrade } = inbound;
+    let body = body?;
     let known = find::known(stage, &head);
     let arrival = arrive(stage, &head, known.as_deref())?;
     stage.record.host = Some(arrival.host.hostname.clone());
@@ -235,7 +239,7 @@ async fn send(
     stage: &mut Stage<'_>,
     signed: SignedRequest,
     body: Incoming,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Receiver<Upgraded>>,
     names: Names,
 ) -> Result<Served, Refusal> {
     let SignedRequest {
@@ -248,7 +252,6 @@ async fn send(
     let shared = &stage.worker.shared;
     let (body, watch) = RequestBody::new(
         body,
-        stage.record.version,
         forward.limits.body,
         Pace::new(shared.timeouts.body, shared.body_rate),
     );
@@ -288,7 +291,7 @@ async fn send(
 /// What an answer is to the visitor.
 fn served(
     answer: Answer<RequestBody>,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Receiver<Upgraded>>,
     permit: Permit,
     live: Cuttable,
 ) -> Result<Served, Refusal> {

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use http::header::{CONTENT_LENGTH, TRAILER};
-use http::{HeaderValue, Response, StatusCode, Version, response};
+use http::header::TRAILER;
+use http::{Response, Version};
 use http_body::Body as _;
 
 use super::asker::Asker;
@@ -41,11 +41,7 @@ pub(super) fn stream(
     let (mut head, body) = response.into_parts();
     record.status = head.status;
     let trailers = record.takes_trailers(asker.takes_trailers);
-    let announced = announced_length(&head, &record);
-    let streams = record.version < Version::HTTP_2 && body.size_hint().exact().is_none();
-    let trailer = rewrite::announced_trailers(&head.headers)
-        .or_else(|| streams.then_some(USUAL_TRAILERS))
-        .filter(|_| trailers);
+    let trailer = rewrite::announced_trailers(&head.headers).filter(|_| trailers);
     rewrite::clean_answer(&mut head.headers);
     head.version = Version::HTTP_11;
     head.extensions.clear();
@@ -60,23 +56,5 @@ pub(super) fn stream(
         live.lasts();
     }
     let body = EdgeBody::upstream(body, permit, live, record, exchange, trailers);
-    Response::from_parts(head, body.announcing(announced))
-}
-
-/// What may follow an answer whose head announces nothing. Over HTTP/1 hyper sends only trailers that the head announces, and whoever
-/// forgets to announce them is gRPC or times itself; any others end here, as they may (RFC 9110 section 6.5.1).
-const USUAL_TRAILERS: HeaderValue =
-    HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin, server-timing");
-
-/// What a 304 over HTTP/1 says of the length of the body that the visitor has already.
-fn announced_length(head: &response::Parts, record: &Record) -> Option<u64> {
-    if head.status != StatusCode::NOT_MODIFIED || record.version == Version::HTTP_2 {
-        return None;
-    }
-    head.headers
-        .get(CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    Response::from_parts(head, body)
 }

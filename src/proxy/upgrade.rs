@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Response, response};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot::Receiver;
 use tokio::time::Instant;
 
 use super::body::EdgeBody;
+use super::h1::Upgraded;
 use super::io::Exchange;
 use super::live::Cuttable;
 use super::record::Record;
@@ -25,7 +25,7 @@ use crate::upstream;
 
 /// Both ends of what becomes a tunnel.
 pub(super) struct Tunnel {
-    pub(super) visitor: OnUpgrade,
+    pub(super) visitor: Receiver<Upgraded>,
     pub(super) upstream: upstream::Tunnel,
     pub(super) head: response::Parts,
     pub(super) permit: Permit,
@@ -50,10 +50,6 @@ pub(super) fn accept(
     record.status = head.status;
     rewrite::clean_answer(&mut head.headers);
     head.extensions.clear();
-    head.headers.insert(
-        http::header::CONNECTION,
-        HeaderValue::from_static("upgrade"),
-    );
     head.headers
         .insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));
     head.headers
@@ -70,7 +66,7 @@ pub(super) fn accept(
 
 async fn run(
     worker: Rc<Worker>,
-    visitor: OnUpgrade,
+    visitor: Receiver<Upgraded>,
     upstream: upstream::Tunnel,
     mut live: Cuttable,
     mut record: Box<Record>,
@@ -82,7 +78,7 @@ async fn run(
     let last = Rc::new(Cell::new(Instant::now()));
     let count = Rc::new(Cell::new(0_u64));
     let mut visitor = Watched {
-        io: TokioIo::new(visitor),
+        io: visitor,
         last: Rc::clone(&last),
         written: Some(Rc::clone(&count)),
     };

@@ -6,9 +6,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+
+use super::h1::LineFault;
+use super::inbound::{Incoming, IncomingError};
+use crate::http1::BodyFault;
 
 mod pace;
 #[cfg(test)]
@@ -42,9 +45,7 @@ pub(super) enum RequestBodyError {
     #[error("the request body stalled")]
     Stalled,
     #[error("the request body could not be read")]
-    Broken(#[source] hyper::Error),
-    #[error("the request body ends in no trailer section")]
-    NoTrailers,
+    Broken(#[source] IncomingError),
     #[error("the request's trailers are longer than allowed")]
     TrailersTooLarge,
 }
@@ -52,7 +53,6 @@ pub(super) enum RequestBodyError {
 /// A visitor's body on its way to the upstream. Trailers end here: nothing of them goes on (attacks B9, D4).
 pub(super) struct RequestBody {
     inner: Incoming,
-    version: Version,
     left: u64,
     received: Rc<Cell<u64>>,
     fate: Rc<Cell<Fate>>,
@@ -67,13 +67,8 @@ pub(super) struct BodyWatch {
 }
 
 impl RequestBody {
-    /// At most `limit` bytes, at this pace, of a request in this version.
-    pub(super) fn new(
-        inner: Incoming,
-        version: Version,
-        limit: u64,
-        pace: Pace,
-    ) -> (Self, BodyWatch) {
+    /// At most `limit` bytes, at this pace.
+    pub(super) fn new(inner: Incoming, limit: u64, pace: Pace) -> (Self, BodyWatch) {
         let watch = BodyWatch {
             fate: Rc::default(),
             received: Rc::default(),
@@ -85,7 +80,6 @@ impl RequestBody {
         (
             Self {
                 inner,
-                version,
                 left: limit,
                 received,
                 fate,
@@ -95,23 +89,13 @@ impl RequestBody {
         )
     }
 
-    /// Nothing of the trailers goes on, but what they look like tells whether the body's end is where it seems to be.
-    ///
-    /// hyper takes any byte but a CR behind the last chunk for the start of a trailer, and a LF there for the end of the section:
-    /// with `0\r\n\n` it swallows what another reader takes for the next request, up to an empty line (attack A12).
-    fn check_trailers(&self, trailers: Option<&HeaderMap>) -> Result<(), (Fate, RequestBodyError)> {
-        let Some(trailers) = trailers else {
-            return Ok(());
-        };
-        if trailers.is_empty() && self.version < Version::HTTP_2 {
-            return Err((Fate::Broken, RequestBodyError::NoTrailers));
+    fn broken(&self, error: IncomingError) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        match error {
+            IncomingError::Http1(LineFault::Framing(BodyFault::LongTrailers)) => {
+                self.fail(Fate::TrailersTooLarge, RequestBodyError::TrailersTooLarge)
+            }
+            error => self.fail(Fate::Broken, RequestBodyError::Broken(error)),
         }
-        let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        let bytes: usize = trailers.iter().map(size).sum();
-        if trailers.len() > MAX_TRAILERS || bytes > MAX_TRAILER_BYTES {
-            return Err((Fate::TrailersTooLarge, RequestBodyError::TrailersTooLarge));
-        }
-        Ok(())
     }
 
     fn fail(
@@ -145,14 +129,16 @@ impl Body for RequestBody {
                     return Poll::Ready(None);
                 }
                 Some(Err(error)) => {
-                    return self.fail(Fate::Broken, RequestBodyError::Broken(error));
+                    return self.broken(error);
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
-                    Err(frame) => match self.check_trailers(frame.trailers_ref()) {
-                        Ok(()) => continue,
-                        Err((fate, error)) => return self.fail(fate, error),
-                    },
+                    // Nothing of them goes on.
+                    Err(frame) if frame.trailers_ref().is_none_or(are_small) => continue,
+                    Err(_) => {
+                        return self
+                            .fail(Fate::TrailersTooLarge, RequestBodyError::TrailersTooLarge);
+                    }
                 },
             };
             let length = data.len() as u64;
@@ -172,6 +158,12 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+fn are_small(trailers: &HeaderMap) -> bool {
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let bytes: usize = trailers.iter().map(size).sum();
+    trailers.len() <= MAX_TRAILERS && bytes <= MAX_TRAILER_BYTES
 }
 
 /// Most fields in a trailer section, and most bytes of names and values in it.

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use prometheus::IntCounter;
 
 use super::access_log::AccessLog;
+use super::h1;
 use super::ids::IdSource;
 use super::known_hosts::KnownHosts;
 use super::listener::Kind;
@@ -64,6 +65,7 @@ pub(super) struct Worker {
     pub(super) hosts: KnownHosts,
     pub(super) live: Rc<Live>,
     pub(super) counters: Counters,
+    pub(super) memories: h1::Memories,
     pub(super) connections: Rc<Connections>,
     /// See [`Contained`](super::fault::Contained).
     pub(super) lost: Cell<Option<HeaderValue>>,

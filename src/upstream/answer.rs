@@ -19,11 +19,7 @@ use super::error::AnswerFault;
 use super::pool::InUse;
 use super::upload::{Asked, Upload};
 use super::wire::Tunnel;
-use crate::http1::{AnswerHead, BodyDecoder, BodyFault, Piece};
-
-/// Room for one read of a body: grows while reads fill it.
-const LEAST_READ: usize = 8 * 1024;
-const MOST_READ: usize = 256 * 1024;
+use crate::http1::{AnswerHead, BodyDecoder, BodyFault, Piece, ReadRoom};
 
 /// What an upstream answered.
 pub struct Answer<B> {
@@ -51,8 +47,7 @@ pub struct AnswerBody<B> {
     waiting: Option<Instant>,
     /// What ended the body early, once that is known.
     failed: Option<BodyError>,
-    /// Room for the next read.
-    room: usize,
+    room: ReadRoom,
 }
 
 /// Why a body ends early. What was passed on must not look complete.
@@ -107,7 +102,7 @@ pub(super) fn admit<B>(
         idle,
         waiting: None,
         failed: None,
-        room: LEAST_READ,
+        room: ReadRoom::default(),
     };
     let mut tunnel = None;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -268,9 +263,7 @@ impl<B> AnswerBody<B> {
                 Piece::Wanting => {}
                 piece => return Poll::Ready(Ok(piece)),
             }
-            if connection.read.capacity() - connection.read.len() < LEAST_READ {
-                connection.read.reserve(self.room);
-            }
+            self.room.make(&mut connection.read);
             let Poll::Ready(count) = connection.stream.poll_fill(cx, &mut connection.read) else {
                 ready!(self.poll_idle(cx));
                 return Poll::Ready(Err(BodyError::Idle(self.idle)));
@@ -278,10 +271,7 @@ impl<B> AnswerBody<B> {
             self.waiting = None;
             match count.map_err(BodyError::Broken)? {
                 0 => self.decoder.closed().map_err(BodyError::Incomplete)?,
-                count if count >= self.room => self.room = (self.room * 2).min(MOST_READ),
-                // Small pieces, each of which may be held for long by who takes them, must not hold much more than themselves.
-                count if count < self.room / 4 => self.room = (self.room / 2).max(LEAST_READ),
-                _ => {}
+                count => self.room.filled(count),
             }
         }
     }

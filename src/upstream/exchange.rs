@@ -231,7 +231,7 @@ impl Wait {
                 Ok(head) => return Ok(head),
                 Err(fault) => {
                     let reason = match fault {
-                        HeadFault::TooLarge => "its head is too large",
+                        HeadFault::TooLarge | HeadFault::UriTooLong => "its head is too large",
                         HeadFault::Malformed(_) | HeadFault::Status => "its head is malformed",
                     };
                     return Err(line.invalid(reason, Some(fault.into())));

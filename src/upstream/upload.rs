@@ -2,18 +2,17 @@
 //! them what the head is checked for.
 
 use std::error::Error;
-use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::{HeaderValue, Method};
 use http_body::Body;
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
 use super::wire::Stream;
-use crate::http1::{self, RequestHead};
+use crate::http1::{Outgoing, RequestHead};
 
 /// A request as the upstream gets it.
 #[derive(Debug)]
@@ -41,13 +40,7 @@ pub(super) struct Asked {
 
 /// Bytes that are to be sent, and the body that more of them come from.
 pub(super) struct Upload<B> {
-    head: RequestHead,
-    /// Bytes of `head` that were sent.
-    head_sent: usize,
-    /// The line before a chunk, what of it is left to send, the data, and what comes behind it.
-    line: ChunkLine,
-    data: Bytes,
-    tail: &'static [u8],
+    out: Outgoing<RequestHead>,
     body: Option<Framed<B>>,
     stage: Stage,
     /// When bytes last moved, from the visitor or to the upstream; of a request without a body, when it was begun.
@@ -82,31 +75,6 @@ pub(super) enum Stage {
     Done,
 }
 
-#[derive(Default)]
-struct ChunkLine {
-    bytes: [u8; 18],
-    from: usize,
-    left: usize,
-}
-
-impl ChunkLine {
-    fn of(size: usize) -> Self {
-        let mut line = Self::default();
-        line.left = http1::chunk_head(size, &mut line.bytes).len();
-        line.from = line.bytes.len() - line.left;
-        line
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.from..self.from + self.left]
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.from += count;
-        self.left -= count;
-    }
-}
-
 /// Why a request's body went wrong: the visitor's doing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UploadFault {
@@ -131,9 +99,9 @@ impl<B> Upload<B> {
     /// Begins again, for another connection: nothing of the request had been sent, or it has no body.
     pub(super) fn begin(&mut self, host: Option<&HeaderValue>) {
         if let Some(host) = host {
-            self.head.replace_host(host.as_bytes());
+            self.out.head_mut().replace_host(host.as_bytes());
         }
-        self.head_sent = 0;
+        self.out.begin_again();
         self.begun = false;
         self.broken = false;
         if !self.has_body {
@@ -143,8 +111,7 @@ impl<B> Upload<B> {
 
     /// The memory of the head, which was sent.
     pub(super) fn take_memory(&mut self) -> Vec<u8> {
-        self.head_sent = 0;
-        std::mem::take(&mut self.head).into_memory()
+        self.out.forget_head().into_memory()
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -169,28 +136,6 @@ impl<B> Upload<B> {
     /// Whether all of it has left.
     pub(super) fn is_done(&self) -> bool {
         self.stage == Stage::Done
-    }
-
-    fn pending(&self) -> [&[u8]; 4] {
-        [
-            &self.head.as_bytes()[self.head_sent..],
-            self.line.rest(),
-            &self.data,
-            self.tail,
-        ]
-    }
-
-    fn sent(&mut self, mut count: usize) {
-        let head = count.min(self.head.as_bytes().len() - self.head_sent);
-        self.head_sent += head;
-        count -= head;
-        let line = count.min(self.line.left);
-        self.line.advance(line);
-        count -= line;
-        let data = count.min(self.data.len());
-        self.data.advance(data);
-        count -= data;
-        self.tail = &self.tail[count..];
     }
 }
 
@@ -226,11 +171,7 @@ where
         head.end();
         let framing = length.map_or(Framing::Chunked, Framing::Length);
         let upload = Self {
-            head,
-            head_sent: 0,
-            line: ChunkLine::default(),
-            data: Bytes::new(),
-            tail: b"",
+            out: Outgoing::new(head),
             body: has_body.then_some(Framed { body, framing }),
             stage: Stage::Upstream,
             moved: now,
@@ -281,7 +222,7 @@ where
         let Some(framed) = &mut self.body else {
             return Poll::Ready(Ok(()));
         };
-        if !self.data.is_empty() || !self.tail.is_empty() {
+        if !self.out.takes_more() {
             return Poll::Ready(Ok(()));
         }
         let piece = loop {
@@ -306,18 +247,10 @@ where
                     Some(rest) if rest == 0 || !ended => *left = rest,
                     _ => return Poll::Ready(Err(UploadFault::Length)),
                 }
-                self.data = data;
+                self.out.put(data);
             }
-            (Framing::Chunked, Some(data)) => {
-                self.line = ChunkLine::of(data.len());
-                self.data = data;
-                self.tail = if ended {
-                    http1::CHUNK_END_AND_LAST
-                } else {
-                    http1::CHUNK_END
-                };
-            }
-            (Framing::Chunked, None) => self.tail = http1::LAST_CHUNK,
+            (Framing::Chunked, Some(data)) => self.out.put_chunk(data, ended),
+            (Framing::Chunked, None) => self.out.put_end(),
         }
         if ended {
             self.body = None;
@@ -330,17 +263,15 @@ where
     /// is no error but waits for ever: what is to be read until the end comes to pass in any case, and tells whether there is an
     /// answer.
     fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.broken && self.pending().iter().any(|part| !part.is_empty()) {
-            let slices = self.pending().map(IoSlice::new);
-            match ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices)) {
+        while !self.broken && !self.out.is_empty() {
+            match ready!(self.out.poll_write(stream, cx)) {
                 Ok(0) | Err(_) => {
                     self.broken = true;
                     // Of what was given to TLS part may have left before the rest could not.
                     self.begun |= stream.is_tls();
                 }
-                Ok(count) => {
+                Ok(_) => {
                     self.begun = true;
-                    self.sent(count);
                     if self.has_body {
                         self.moved = Instant::now();
                     }

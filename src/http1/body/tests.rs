@@ -50,6 +50,12 @@ fn chunks_are_put_together() {
     assert_eq!(whole, Ok(("hello world".into(), true, "next".into())));
     let padded = chunked("5  \r\nhello\r\n0\r\n\r\n");
     assert_eq!(padded, Ok(("hello".into(), true, String::new())));
+    let padded = read(
+        BodyDecoder::strictly_chunked(),
+        b"5 \r\nhello\r\n0\r\n\r\n",
+        99,
+    );
+    assert_eq!(padded, Err(BodyFault::Size));
 }
 
 #[test]
@@ -81,7 +87,7 @@ fn a13_extensions_and_trailers_have_an_end() {
     let many = format!("1;{}\r\na\r\n", "x".repeat(1000)).repeat(17);
     assert_eq!(chunked(&many), Err(BodyFault::Extensions));
     let trailers = format!("0\r\n{}", "x: y\r\n".repeat(MAX_TRAILERS / 6 + 1));
-    assert_eq!(chunked(&trailers), Err(BodyFault::Trailers));
+    assert_eq!(chunked(&trailers), Err(BodyFault::LongTrailers));
 }
 
 #[test]

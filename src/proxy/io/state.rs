@@ -53,7 +53,7 @@ impl Closed {
 /// What one connection is doing. A request calls [`begin_request`](Self::begin_request) when its head is complete and keeps the
 /// [`Exchange`] until its answer has ended.
 ///
-/// All of it belongs to one thread; it is atomic only because hyper wants an upgraded socket to be `Send`.
+/// All of it belongs to one thread; it is atomic only so that the socket is `Send`, which costs nothing without contention.
 #[derive(Debug)]
 pub struct ConnectionState {
     times: Times,
@@ -173,6 +173,13 @@ impl ConnectionState {
     pub(super) fn bytes_read(&self) {
         if self.is(SINGLE) && self.in_flight() == 0 && !self.head.is_running() {
             self.head.restart();
+        }
+    }
+
+    /// HTTP/1: the last answer has left; `begun` says that the next head has come in part.
+    pub(in crate::proxy) fn wait_for_next(&self, begun: bool) {
+        if begun {
+            self.bytes_read();
         }
     }
 

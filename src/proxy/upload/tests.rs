@@ -3,15 +3,12 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use http::{Request, Response};
-use http_body_util::Empty;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::http1::BodyDecoder;
+use crate::proxy::h1::Line;
 
 const IDLE: Duration = Duration::from_secs(20);
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,35 +27,22 @@ async fn ended(
     send: impl AsyncFnOnce(&mut DuplexStream),
 ) -> Ended {
     let (mut visitor, socket) = duplex(4096);
-    let ended = Cell::new(None);
-    let service = service_fn(|request: Request<Incoming>| {
-        let ended = &ended;
-        async move {
-            let (version, begun) = (request.version(), Instant::now());
-            let pace = Pace::new(IDLE, rate);
-            let (mut body, watch) = RequestBody::new(request.into_body(), version, 1 << 20, pace);
-            while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-                sleep(reads_after).await;
-            }
-            ended.set(Some(Ended {
-                fate: watch.fate.get(),
-                received: watch.received.get(),
-                after: begun.elapsed(),
-            }));
-            Ok::<_, hyper::Error>(Response::new(Empty::<Bytes>::new()))
+    let reading = async {
+        let line = Line::shared(socket);
+        line.borrow_mut()
+            .begin(BodyDecoder::strictly_chunked(), false);
+        let (begun, pace) = (Instant::now(), Pace::new(IDLE, rate));
+        let (mut body, watch) = RequestBody::new(Incoming::Http1(line), 1 << 20, pace);
+        while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            sleep(reads_after).await;
         }
-    });
-    let serving = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
-    let visiting = async {
-        let head = b"POST / HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
-        visitor.write_all(head).await.unwrap();
-        send(&mut visitor).await;
-        visitor.read_to_end(&mut Vec::new()).await.unwrap();
+        Ended {
+            fate: watch.fate.get(),
+            received: watch.received.get(),
+            after: begun.elapsed(),
+        }
     };
-    // Done with the connection it lets go of it, as a task would.
-    let serving = async { serving.await.is_ok() };
-    tokio::join!(serving, visiting);
-    ended.take().unwrap()
+    tokio::join!(reading, send(&mut visitor)).0
 }
 
 /// Sends a byte, again and again, each after a pause; then the end.

@@ -51,6 +51,22 @@ async fn h1_h2_a_head_that_does_not_come_costs_a_connection_nothing_else() {
     assert_eq!(upstream.connections(), 0);
 }
 
+/// What came with the request before it is no idleness.
+#[tokio::test]
+async fn h2_half_a_head_behind_another_request_is_bounded() {
+    let upstream = TestUpstream::echo();
+    let edge = edge(&upstream, "head").await;
+    let mut visitor = edge.visit().await;
+    let whole = get("acme.localhost", "/", &[]);
+    let answer = visitor
+        .ask([&whole[..], b"GET / HTTP/1.1\r\nHo"].concat())
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(visitor.rest().await, b"");
+    closed_for(&edge, "head_timeout", 1.0).await;
+    assert_eq!(upstream.requests().len(), 1);
+}
+
 #[tokio::test]
 async fn h1_a_handshake_that_does_not_come_is_given_up() {
     let certificates = Folder::new().with("acme", &["acme.localhost"]);

@@ -9,7 +9,7 @@ use crate::harness::upstream::TestUpstream;
 const CHUNKED: &[&str] = &["Transfer-Encoding: chunked"];
 
 #[tokio::test]
-async fn a12_a_chunk_that_is_none_ends_both_connections() {
+async fn a12_a14_a_chunk_that_is_none_ends_both_connections() {
     let (upstream, edge) = echo().await;
     let bodies = [
         "3\nabc\r\n0\r\n\r\n",
@@ -20,6 +20,8 @@ async fn a12_a_chunk_that_is_none_ends_both_connections() {
         "-3\r\nabc\r\n0\r\n\r\n",
         "g\r\nabc\r\n0\r\n\r\n",
         "\r\nabc\r\n0\r\n\r\n",
+        "3 \r\nabc\r\n0\r\n\r\n",
+        "3\t\r\nabc\r\n0\r\n\r\n",
         "ffffffffffffffffff\r\nabc\r\n0\r\n\r\n",
         "10000000000000003\r\nabc\r\n0\r\n\r\n",
         "3;a\nb\r\nabc\r\n0\r\n\r\n",
@@ -40,9 +42,9 @@ async fn a12_a_chunk_that_is_none_ends_both_connections() {
 }
 
 #[tokio::test]
-async fn a13_a14_what_stands_beside_a_chunk_size_never_goes_on() {
+async fn a13_what_stands_beside_a_chunk_size_never_goes_on() {
     let (upstream, edge) = echo().await;
-    let body = "3;name=value\r\nabc\r\n2 \r\nde\r\n0;last\r\n\r\n";
+    let body = "3;name=value\r\nabc\r\n2 ; x\r\nde\r\n0;last\r\n\r\n";
     assert_eq!(
         edge.visit().await.ask(post(CHUNKED, body)).await.status,
         200

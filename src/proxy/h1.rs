@@ -1,0 +1,200 @@
+//! HTTP/1.1 with visitors: one connection, one request at a time (RFC 9112).
+//!
+//! The connection's task reads a head, lets the request's story run, and writes its answer. Bodies are read by whoever wants them from
+//! the same [`Line`]. While nothing is under way, a connection holds its socket and no memory for what may come.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::header::{EXPECT, UPGRADE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use tokio::sync::oneshot::{self, Sender};
+
+use super::body::EdgeBody;
+use super::connection::Connection;
+use super::fault::Contained;
+use super::inbound::{Inbound, Incoming};
+use super::open::{Course, Ending, REQUESTS};
+use super::request;
+use super::worker::Worker;
+use crate::http1::{self, Afterwards, HeadFault};
+use crate::model::{Code, Refusal};
+
+mod answer;
+mod line;
+
+pub(super) use line::{Line, LineFault, SharedLine, Upgraded};
+
+use answer::{Asked, HeadMemory, Sending, Sent};
+use line::{Coming, Memory, Wire};
+
+/// Memory that one connection lends to the next.
+#[derive(Default)]
+pub(super) struct Memories {
+    heads_in: Memory,
+    heads_out: HeadMemory,
+}
+
+/// Serves a connection until either side ends it, or it is told to stop.
+pub(super) async fn serve(worker: Rc<Worker>, stream: impl Wire + 'static, connection: Connection) {
+    let ending = Rc::clone(connection.ending());
+    let mut serving = pin!(requests(worker, Line::shared(stream), Rc::new(connection)));
+    std::future::poll_fn(|cx| match ending.course(cx) {
+        Course::Stop => Poll::Ready(()),
+        Course::On | Course::Finish => serving.as_mut().poll(cx),
+    })
+    .await;
+}
+
+/// One request after the other, then the end in good order.
+async fn requests(worker: Rc<Worker>, line: SharedLine, connection: Rc<Connection>) {
+    for left in (0..REQUESTS).rev() {
+        let (head, inbound, upgrade) = match next(&worker, &line, connection.ending()).await {
+            Coming::Head(head) => beginning(head, &line),
+            Coming::Fault(fault) => (unreadable(), Inbound::refused(refusal(&fault)), None),
+            Coming::End => break,
+            Coming::Broken => return,
+        };
+        if left == 0 {
+            connection.ending().tell(Course::Finish);
+        }
+        match one(&worker, &line, &connection, head, inbound).await {
+            Sent::Whole(Afterwards::Open) if line.borrow_mut().skip_body() => {
+                connection.state.wait_for_next(line.borrow().has_begun());
+            }
+            Sent::Whole(Afterwards::Upgraded) => {
+                // Gone already if the tenant is.
+                let _ = upgrade.and_then(|tell| tell.send(Upgraded(line)).err());
+                return;
+            }
+            Sent::Broken => return,
+            Sent::Whole(_) => break,
+        }
+    }
+    // What is not read is thrown away for a while, so that the answer is not lost to a reset.
+    let _ = std::future::poll_fn(|cx| line.borrow_mut().poll_shutdown(cx)).await;
+}
+
+/// What comes next; the end too where the connection is to end and no request has begun.
+async fn next(worker: &Worker, line: &SharedLine, ending: &Ending) -> Coming {
+    std::future::poll_fn(|cx| {
+        let mut line = line.borrow_mut();
+        // What has come already counts.
+        match line.poll_head(&worker.memories.heads_in, cx) {
+            Poll::Pending if ending.is_told() && !line.has_begun() => Poll::Ready(Coming::End),
+            polled => polled,
+        }
+    })
+    .await
+}
+
+/// Serves one request.
+async fn one(
+    worker: &Rc<Worker>,
+    line: &SharedLine,
+    connection: &Rc<Connection>,
+    head: Parts,
+    inbound: Inbound,
+) -> Sent {
+    let readable = inbound.is_readable();
+    let asked = Asked::of(&head.method, head.version, &head.headers);
+    let answer = answer(worker, line, connection, head, inbound);
+    let Some(answer) = answer.await else {
+        return Sent::Broken;
+    };
+    let ending = connection.ending();
+    let memories = &worker.memories;
+    let goes_on = readable && !ending.is_told();
+    let heads_out = &memories.heads_out;
+    let clock = &worker.shared.clock;
+    let mut sending = Sending::new(answer, &asked, goes_on, heads_out, clock);
+    let sent = std::future::poll_fn(|cx| sending.poll(line, &memories.heads_in, cx)).await;
+    sending.finish(heads_out);
+    sent
+}
+
+/// A request whose head has come: its body, or why nobody can say where it ends, and whom to tell if it becomes a tunnel.
+fn beginning(head: Parts, line: &SharedLine) -> (Parts, Inbound, Option<Sender<Upgraded>>) {
+    let body = match http1::request_body(&head) {
+        Ok(body) => body,
+        Err(fault) => {
+            let refusal = Refusal::bad_request(fault.detail());
+            return (head, Inbound::refused(refusal), None);
+        }
+    };
+    let is_over = body.is_over();
+    let expects = || {
+        let expected = head.headers.get(EXPECT).map(HeaderValue::as_bytes);
+        expected.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
+    };
+    let expects = head.version == Version::HTTP_11 && !is_over && expects();
+    line.borrow_mut().begin(body, expects);
+    let body = match is_over {
+        true => Incoming::None,
+        false => Incoming::Http1(Rc::clone(line)),
+    };
+    let (tell, upgrade) = match head.headers.contains_key(UPGRADE) {
+        true => {
+            let (tell, upgrade) = oneshot::channel();
+            (Some(tell), Some(upgrade))
+        }
+        false => (None, None),
+    };
+    (head, Inbound::new(body, upgrade), tell)
+}
+
+/// The answer; nothing where the visitor goes first.
+async fn answer(
+    worker: &Rc<Worker>,
+    line: &SharedLine,
+    connection: &Rc<Connection>,
+    head: Parts,
+    inbound: Inbound,
+) -> Option<Response<EdgeBody>> {
+    let contained = Contained {
+        metrics: &worker.shared.metrics,
+        node: &worker.shared.policy.node,
+        lost: &worker.lost,
+    };
+    let method = head.method.clone();
+    // Boxed, as a waiting connection must not hold room for it; and before anything wraps it: each wrapper would copy it.
+    let story = Box::pin(request::answer(
+        Rc::clone(worker),
+        Rc::clone(connection),
+        head,
+        inbound,
+    ));
+    let mut answering = pin!(contained.answer(method, story));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        let gone = line.borrow_mut().poll_gone(&worker.memories.heads_in, cx);
+        gone.map(|()| None)
+    })
+    .await
+}
+
+/// What is told of a request that could not be read.
+fn unreadable() -> Parts {
+    let (mut head, ()) = Request::new(()).into_parts();
+    // A word that is a method's in form and in no list of them.
+    head.method = Method::from_bytes(b"-").unwrap_or_default();
+    head.uri = Uri::from_static("*");
+    head
+}
+
+fn refusal(fault: &HeadFault) -> Refusal {
+    match fault {
+        HeadFault::TooLarge => Refusal::new(
+            Code::HeadersTooLarge,
+            "The request has more than 100 header fields, or they are too large in all.",
+        ),
+        HeadFault::UriTooLong => Refusal::new(Code::UriTooLong, "The address has more than 8 KiB."),
+        HeadFault::Malformed(_) | HeadFault::Status => {
+            Refusal::bad_request("What was sent is no HTTP request.").because(fault)
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! An answer on its way to the visitor: its head with the first of its body, then the rest as it comes.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http_body::Body as _;
+
+use super::line::{Line, Memory};
+use crate::clock::Clock;
+use crate::decide;
+use crate::http1::{Afterwards, Framing, Outgoing, write_answer};
+use crate::proxy::body::EdgeBody;
+
+/// What of a request its answer's form depends on.
+pub(super) struct Asked {
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    /// Whether the visitor wants the connection to go on (RFC 9112 section 9.3).
+    pub(super) persists: bool,
+}
+
+impl Asked {
+    pub(super) fn of(method: &Method, version: Version, headers: &HeaderMap) -> Self {
+        let says = |what: &str| decide::lists(headers, &CONNECTION, what);
+        Self {
+            version,
+            is_head: *method == Method::HEAD,
+            persists: match version {
+                Version::HTTP_11 => !headers.contains_key(CONNECTION) || !says("close"),
+                _ => says("keep-alive") && !says("close"),
+            },
+        }
+    }
+}
+
+/// An answer that is being sent.
+pub(super) struct Sending {
+    out: Outgoing<Vec<u8>>,
+    body: EdgeBody,
+    framing: Framing,
+    afterwards: Afterwards,
+    /// All of the body is in `out`, or has left.
+    over: bool,
+}
+
+/// How sending ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// All of it was written.
+    Whole(Afterwards),
+    /// The visitor is gone, or the rest of the body will never come: what was written must not look complete.
+    Broken,
+}
+
+/// Memory for heads on their way out: one for all connections of a thread.
+#[derive(Default)]
+pub(in crate::proxy) struct HeadMemory(Cell<Vec<u8>>);
+
+/// One large head must not hold its memory for ever.
+const MOST_KEPT: usize = 16 * 1024;
+
+impl HeadMemory {
+    fn keep(&self, memory: Vec<u8>) {
+        if memory.capacity() <= MOST_KEPT {
+            self.0.set(memory);
+        }
+    }
+}
+
+impl Sending {
+    /// Makes `answer` ready to be sent; `goes_on` is false where the connection is to end behind it whatever the visitor wants.
+    pub(super) fn new(
+        answer: Response<EdgeBody>,
+        asked: &Asked,
+        goes_on: bool,
+        memory: &HeadMemory,
+        clock: &Clock,
+    ) -> Self {
+        let (mut head, body) = answer.into_parts();
+        let framing = framing(head.status, &head.headers, &body, asked);
+        let says_close = head.headers.get(CONNECTION);
+        let says_close = says_close.is_some_and(|value| value == "close");
+        let persists = asked.persists && goes_on && !says_close && framing != Framing::UntilClose;
+        let afterwards = match persists {
+            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Afterwards::Upgraded,
+            true => Afterwards::Open,
+            false => Afterwards::Closed,
+        };
+        // RFC 9110 section 6.6.1
+        if !head.headers.contains_key(DATE)
+            && let Ok(date) = HeaderValue::from_str(&clock.now().http_date())
+        {
+            head.headers.insert(DATE, date);
+        }
+        let mut bytes = memory.0.take();
+        bytes.clear();
+        write_answer(
+            &mut bytes,
+            asked.version,
+            head.status,
+            &head.headers,
+            framing,
+            afterwards,
+        );
+        Self {
+            out: Outgoing::new(bytes),
+            over: matches!(framing, Framing::Bodiless(_)),
+            body,
+            framing,
+            afterwards,
+        }
+    }
+
+    /// Sends what can be sent; ready at the end, whichever it is.
+    pub(super) fn poll(
+        &mut self,
+        line: &std::cell::RefCell<Line>,
+        memory: &Memory,
+        cx: &mut Context<'_>,
+    ) -> Poll<Sent> {
+        loop {
+            // Before the first write, so that head and body leave together where both are there.
+            let more = match self.over || !self.out.takes_more() {
+                true => Poll::Ready(true),
+                // The body may want to read the rest of the request: the line must be free.
+                false => self.poll_body(cx),
+            };
+            if more == Poll::Ready(false) {
+                return Poll::Ready(Sent::Broken);
+            }
+            let mut line = line.borrow_mut();
+            if ready!(line.poll_write(&mut self.out, cx)).is_err() {
+                return Poll::Ready(Sent::Broken);
+            }
+            if more.is_pending() || self.over {
+                // What TLS holds back must leave before anybody waits.
+                if ready!(line.poll_flush(cx)).is_err() {
+                    return Poll::Ready(Sent::Broken);
+                }
+                if more.is_pending() {
+                    ready!(line.poll_gone(memory, cx));
+                    return Poll::Ready(Sent::Broken);
+                }
+                return Poll::Ready(Sent::Whole(self.afterwards));
+            }
+        }
+    }
+
+    /// Takes the next of the body; false if it broke off.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => return Poll::Ready(false),
+                None => {
+                    self.over = true;
+                    if self.framing == Framing::Chunked {
+                        self.out.put_end();
+                    }
+                    return Poll::Ready(true);
+                }
+            };
+            match frame.into_data() {
+                // An empty chunk would be the last one.
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => {
+                    self.over = self.body.is_end_stream();
+                    self.put(data);
+                    return Poll::Ready(true);
+                }
+                Err(frame) => {
+                    self.over = true;
+                    match frame.into_trailers() {
+                        Ok(trailers) if self.framing == Framing::Chunked => {
+                            self.out.put_trailers(&trailers);
+                        }
+                        _ => {}
+                    }
+                    return Poll::Ready(true);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, data: Bytes) {
+        match self.framing {
+            Framing::Chunked => self.out.put_chunk(data, self.over),
+            _ => self.out.put(data),
+        }
+    }
+
+    /// Gives back the memory of a head that has left.
+    pub(super) fn finish(mut self, memory: &HeadMemory) {
+        memory.keep(self.out.forget_head());
+    }
+}
+
+/// How the body of an answer to this request is framed (RFC 9112 section 6.3).
+fn framing(status: StatusCode, headers: &HeaderMap, body: &EdgeBody, asked: &Asked) -> Framing {
+    let said = || headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    match status {
+        StatusCode::NO_CONTENT => return Framing::Bodiless(None),
+        StatusCode::NOT_MODIFIED => return Framing::Bodiless(said()),
+        status if status.is_informational() => return Framing::Bodiless(None),
+        _ if asked.is_head => return Framing::Bodiless(said()),
+        _ => {}
+    }
+    match body.size_hint().exact() {
+        Some(length) => Framing::Length(length),
+        None if asked.version < Version::HTTP_11 => Framing::UntilClose,
+        None => Framing::Chunked,
+    }
+}
