@@ -23,6 +23,7 @@ mod fills;
 mod key;
 mod lookup;
 mod names;
+mod revalidation;
 mod snapshot;
 mod status;
 mod token;
@@ -35,6 +36,7 @@ use fills::Flights;
 use key::KeyRef;
 use lookup::Patience;
 use names::Names;
+use revalidation::Revalidations;
 pub use snapshot::SnapshotError;
 pub use status::Status;
 pub use token::{Tokens, TokensError, check_key_files};
@@ -52,6 +54,7 @@ pub struct Resolver {
     cache: Cache,
     names: Names,
     flights: Flights,
+    revalidations: Revalidations,
     /// Empty until the store has first been reached: a node may start without it.
     source: OnceLock<SharedRouteSource>,
     tokens: OnceLock<Box<dyn TokenVerifier>>,
@@ -83,6 +86,7 @@ impl Resolver {
             cache: Cache::new(config),
             names: Names::new(),
             flights: Flights::new(),
+            revalidations: Revalidations::default(),
             source: OnceLock::new(),
             tokens: OnceLock::new(),
             control,

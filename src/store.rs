@@ -144,6 +144,20 @@ pub struct CertificateChange {
 pub trait RouteSource: Send + Sync + 'static {
     /// The tenant that `key` leads to.
     fn lookup<'a>(&'a self, key: &'a LookupKey) -> BoxFuture<'a, Result<Looked, StoreError>>;
+    /// The tenants that `keys` lead to, in their order, each as of the position that it has.
+    fn lookup_many<'a>(
+        &'a self,
+        keys: &'a [LookupKey],
+    ) -> BoxFuture<'a, Result<Vec<Looked>, StoreError>> {
+        let each = async move {
+            let mut all = Vec::with_capacity(keys.len());
+            for key in keys {
+                all.push(self.lookup(key).await?);
+            }
+            Ok(all)
+        };
+        Box::pin(each)
+    }
     /// Every name there is.
     fn names(&self) -> BoxFuture<'_, Result<Names, StoreError>>;
     /// What happened behind `cursor`, at most a thousand changes.

@@ -25,10 +25,10 @@ use crate::model::{Code, Refusal};
 mod answer;
 mod line;
 
-pub(super) use line::{Line, LineFault, SharedLine, Upgraded};
+pub(super) use line::{Line, LineFault, SharedLine, Upgraded, Wire};
 
 use answer::{Asked, HeadMemory, Sending, Sent};
-use line::{Coming, Memory, Wire};
+use line::{Coming, Memory};
 
 /// Memory that one connection lends to the next.
 #[derive(Default)]

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::Resolver;
 use super::applied::Era;
@@ -38,8 +38,6 @@ pub(super) struct Flights {
     queries: Semaphore,
     /// Those for names of which nobody knows whether they exist: they leave room for the others.
     strangers: Semaphore,
-    /// Those that nobody waits for.
-    revalidations: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -64,8 +62,12 @@ impl Flights {
             aloft: Mutex::default(),
             queries: Semaphore::new(QUERIES),
             strangers: Semaphore::new(STRANGERS),
-            revalidations: Arc::new(Semaphore::new(REVALIDATIONS)),
         }
+    }
+
+    /// A turn among the queries for keys.
+    pub(super) async fn query(&self) -> Option<SemaphorePermit<'_>> {
+        self.queries.acquire().await.ok()
     }
 
     fn aloft(&self) -> MutexGuard<'_, Aloft> {
@@ -95,17 +97,6 @@ impl Resolver {
             Fare::Known
         };
         Boarding::Aboard(self.start(aloft, key.clone(), fare))
-    }
-
-    /// Looks `key` up again in the background; leaves it where enough of that is going on.
-    pub(super) fn revalidate(self: &Arc<Self>, key: LookupKey) {
-        let Ok(place) = Arc::clone(&self.flights.revalidations).try_acquire_owned() else {
-            return;
-        };
-        let aloft = self.flights.aloft();
-        if !aloft.by_key.contains_key(&key) {
-            self.start(aloft, key, Fare::Revalidation(place));
-        }
     }
 
     fn start(
@@ -152,8 +143,6 @@ enum Fare {
     /// The name is known to exist: nothing holds it up but the queue of all queries.
     Known,
     Stranger,
-    /// Nobody waits. The permit bounds how many of these there are.
-    Revalidation(#[expect(dead_code, reason = "held, never looked at")] OwnedSemaphorePermit),
 }
 
 impl Fare {
@@ -186,15 +175,15 @@ impl Flight {
         let flights = &self.resolver.flights;
         let _turn = match self.fare {
             Fare::Stranger => flights.strangers.acquire().await.ok(),
-            Fare::Known | Fare::Revalidation(_) => None,
+            Fare::Known => None,
         };
-        let _query = flights.queries.acquire().await.ok();
+        let _query = flights.query().await;
         let Some(source) = self.resolver.source.get() else {
             return Landing::Failed;
         };
         let era = self.resolver.applied.era();
         match source.lookup(&self.key).await {
-            Ok(looked) => self.keep(&era, looked),
+            Ok(looked) => self.resolver.keep(&era, &self.key, looked),
             Err(error) => {
                 tracing::warn!(key = %self.key, error = %Causes(&error), "a look-up failed");
                 // One row that cannot be read is no loss of the store.
@@ -205,36 +194,40 @@ impl Flight {
             }
         }
     }
+}
 
-    fn keep(&self, era: &Era, looked: Looked) -> Landing {
-        let resolver = &*self.resolver;
+impl Resolver {
+    /// Keeps what the store said of `key`, unless a change that it had not seen is in force.
+    pub(super) fn keep(&self, era: &Era, key: &LookupKey, looked: Looked) -> Landing {
         let route = looked.route.map(Arc::new);
-        let key = KeyRef::from(&self.key);
         let tenant = route.as_ref().map(|route| route.tenant);
-        let Some(stamp) = resolver.applied.stamp(era, looked.at, key, tenant) else {
+        let Some(stamp) = self
+            .applied
+            .stamp(era, looked.at, KeyRef::from(key), tenant)
+        else {
             // A restored database, or the follower has not begun: in both cases it should look now.
-            resolver.contact.suspect();
+            self.contact.suspect();
             let answer = route.map_or(Match::Absent, Match::Found);
             return Landing::Unfollowed {
                 era: era.number(),
                 answer,
             };
         };
-        let now = resolver.clock.now();
+        let now = self.clock.now();
         match route {
             Some(route) => {
                 let kept = Kept {
                     route,
                     stamp,
-                    fresh_until: now.plus(resolver.ttl),
+                    fresh_until: now.plus(self.ttl),
                 };
-                resolver.cache.keep_route(self.key.clone(), kept.clone());
+                self.cache.keep_route(key.clone(), kept.clone());
                 Landing::Route(kept)
             }
             None => {
-                let until = now.plus(resolver.negative_ttl);
+                let until = now.plus(self.negative_ttl);
                 let absence = Absence { stamp, until };
-                resolver.cache.keep_absence(self.key.clone(), absence);
+                self.cache.keep_absence(key.clone(), absence);
                 Landing::Absent(absence)
             }
         }
@@ -253,7 +246,5 @@ impl Drop for Flight {
 const QUERIES: usize = 16;
 /// Of these, for names of unknown standing.
 const STRANGERS: usize = 4;
-/// Of these, for routes that are being served meanwhile.
-const REVALIDATIONS: usize = 8;
 /// Names of unknown standing that may wait for their turn; more wait for the list of names, which a name that exists is on.
 const STRANGERS_WAITING: usize = 1024;

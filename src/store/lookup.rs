@@ -1,5 +1,7 @@
 //! What the resolver asks: one row by name, all names, what changed.
 
+use std::collections::HashMap;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
@@ -31,6 +33,34 @@ const BY_DOMAIN: &str = look_up!(
 );
 const BY_ID: &str = look_up!("left join tenants t on t.id = $1");
 
+/// The columns of a look-up of several: what was asked for besides. What leads nowhere is not among the rows.
+macro_rules! look_up_many {
+    ($wanted:literal, $from:literal, $where:literal) => {
+        concat!(
+            "select f.epoch as epoch, coalesce((select max(position) from changes), f.pruned_to) as position, ",
+            $wanted,
+            " as wanted, ",
+            tenant_columns!(),
+            " from ",
+            $from,
+            " cross join feed f where ",
+            $where,
+            " in"
+        )
+    };
+}
+
+const MANY_BY_SLUG: &str = look_up_many!(
+    "s.slug",
+    "slugs s join tenants t on t.id = s.tenant",
+    "s.slug"
+);
+const MANY_BY_DOMAIN: &str = look_up_many!(
+    "d.pattern",
+    "domains d join tenants t on t.id = d.tenant and t.state <> 'removed'",
+    "d.state in ('active', 'degraded') and d.pattern"
+);
+
 impl RouteSource for Store {
     fn lookup<'a>(&'a self, key: &'a LookupKey) -> BoxFuture<'a, Result<Looked, StoreError>> {
         // Apart in the series: what visitors ask by name, and what is asked of tenants that are being served.
@@ -39,6 +69,14 @@ impl RouteSource for Store {
             _ => "lookup",
         };
         self.timed(query, READ, self.look_up(key)).boxed()
+    }
+
+    fn lookup_many<'a>(
+        &'a self,
+        keys: &'a [LookupKey],
+    ) -> BoxFuture<'a, Result<Vec<Looked>, StoreError>> {
+        self.timed("lookup_many", READ, self.look_up_many(keys))
+            .boxed()
     }
 
     fn names(&self) -> BoxFuture<'_, Result<Names, StoreError>> {
@@ -51,6 +89,54 @@ impl RouteSource for Store {
 }
 
 impl Store {
+    async fn look_up_many(&self, keys: &[LookupKey]) -> Result<Vec<Looked>, StoreError> {
+        let mut found: Vec<Option<Looked>> = vec![None; keys.len()];
+        let mut session = self.inner.reading().await?;
+        let kinds: [(&'static str, fn(&LookupKey) -> Option<String>); 2] =
+            [(MANY_BY_SLUG, slug_text), (MANY_BY_DOMAIN, pattern_text)];
+        for (statement, text) in kinds {
+            let wanted: Vec<(usize, String)> = keys
+                .iter()
+                .enumerate()
+                .filter_map(|(number, key)| Some((number, text(key)?)))
+                .collect();
+            let rows = {
+                let mut names: Vec<&str> = wanted.iter().map(|(_, name)| name.as_str()).collect();
+                // Few lengths of lists, so that few statements are prepared.
+                let Some(last) = names.last().copied() else {
+                    continue;
+                };
+                names.resize(names.len().next_power_of_two(), last);
+                let names: Vec<_> = names.into_iter().map(Into::into).collect();
+                session.rows_with(statement, &names).await?
+            };
+            // One statement is one moment, also for what it did not find.
+            let Some(at) = rows.first().map(|row| session.cursor(row)).transpose()? else {
+                continue;
+            };
+            let mut routes = HashMap::with_capacity(rows.len());
+            for row in &rows {
+                routes.insert(row.get::<&str>("wanted")?, route(tenants::read(row)?));
+            }
+            for (number, name) in &wanted {
+                found[*number] = Some(Looked {
+                    at: at.clone(),
+                    route: routes.get(name.as_str()).cloned(),
+                });
+            }
+        }
+        drop(session);
+        // Ids, which few ask for, and lists of which nothing was found and therefore no position either.
+        let mut all = Vec::with_capacity(keys.len());
+        for (key, looked) in keys.iter().zip(found) {
+            all.push(match looked {
+                Some(looked) => looked,
+                None => self.look_up(key).await?,
+            });
+        }
+        Ok(all)
+    }
+
     async fn look_up(&self, key: &LookupKey) -> Result<Looked, StoreError> {
         let mut session = self.inner.reading().await?;
         let row = match key {
@@ -106,6 +192,21 @@ impl Store {
             at: session.cursor(&head)?,
             names,
         })
+    }
+}
+
+fn slug_text(key: &LookupKey) -> Option<String> {
+    match key {
+        LookupKey::Slug(slug) => Some(slug.as_str().to_owned()),
+        LookupKey::Domain(_) | LookupKey::Wildcard(_) | LookupKey::Id(_) => None,
+    }
+}
+
+fn pattern_text(key: &LookupKey) -> Option<String> {
+    match key {
+        LookupKey::Domain(name) => Some(name.as_str().to_owned()),
+        LookupKey::Wildcard(parent) => Some(format!("*.{parent}")),
+        LookupKey::Slug(_) | LookupKey::Id(_) => None,
     }
 }
 

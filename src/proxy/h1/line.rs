@@ -9,8 +9,10 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 
 use crate::http1::{self, BodyDecoder, BodyFault, HeadFault, Outgoing, Piece, ReadRoom};
+use crate::proxy::io::EdgeIo;
 
 /// The outer bound of a head in bytes: far above what is allowed, so that the address is seen before the size is refused and each
 /// gets its own status (414, 431).
@@ -23,9 +25,22 @@ const MEMORY: usize = 16 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What visitors' bytes come by: a socket, or TLS over one.
-pub(in crate::proxy) trait Wire: AsyncRead + AsyncWrite + Unpin {}
+pub(in crate::proxy) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// Whether what was written may have to be flushed to leave.
+    fn holds_back(&self) -> bool;
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire for EdgeIo<S> {
+    fn holds_back(&self) -> bool {
+        false
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire for TlsStream<S> {
+    fn holds_back(&self) -> bool {
+        true
+    }
+}
 
 /// Memory that heads are read into, one behind the other: one for all connections of a thread, because only one of them is being read
 /// from at a time. What requests still hold of it is seen to by [`BytesMut`].
@@ -220,6 +235,9 @@ impl Line {
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.stream.holds_back() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -8,10 +8,16 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::http1::BodyDecoder;
-use crate::proxy::h1::Line;
+use crate::proxy::h1::{Line, Wire};
 
 const IDLE: Duration = Duration::from_secs(20);
 const SECOND: Duration = Duration::from_secs(1);
+
+impl Wire for DuplexStream {
+    fn holds_back(&self) -> bool {
+        false
+    }
+}
 
 /// What became of a body.
 struct Ended {

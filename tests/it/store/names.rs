@@ -16,6 +16,7 @@ on_both_engines!(
     a_removed_tenant_comes_back_as_it_was,
     a_slug_that_went_to_another_does_not_come_back,
     every_name_is_listed,
+    many_names_lead_where_each_of_them_leads,
 );
 
 async fn a_slug_has_one_tenant(place: Place) {
@@ -243,4 +244,50 @@ async fn every_name_is_listed(place: Place) {
         listed, expected,
         "every name that a look-up finds, and no other"
     );
+}
+
+async fn many_names_lead_where_each_of_them_leads(place: Place) {
+    let store = place.open().await;
+    let acme = create(&store, "acme").await;
+    create(&store, "gone").await;
+    store
+        .rename_tenant(&by("acme"), &slug("globex"))
+        .await
+        .unwrap();
+    add(&store, "globex", "shop.example.com").await;
+    add(&store, "gone", "gone.example.com").await;
+    add(&store, "globex", "*.example.org").await;
+    store.remove_tenant(&by("gone")).await.unwrap();
+    let names = [
+        "acme",
+        "nobody",
+        "shop.example.com",
+        "gone",
+        "gone.example.com",
+        "*.example.org",
+        "example.org",
+        "acme",
+        "globex",
+    ];
+    let all: Vec<LookupKey> = names
+        .into_iter()
+        .map(key)
+        .chain([LookupKey::Id(acme.id)])
+        .chain((0..300).map(|number| key(&format!("nobody-{number}"))))
+        .collect();
+    // As a whole; of each kind by itself; and where nothing is found.
+    for keys in [
+        &all[..],
+        &all[2..3],
+        &all[4..5],
+        &all[9..10],
+        &all[10..20],
+        &[],
+    ] {
+        let many = store.lookup_many(keys).await.unwrap();
+        assert_eq!(many.len(), keys.len());
+        for (key, looked) in keys.iter().zip(many) {
+            assert_eq!(looked, store.lookup(key).await.unwrap(), "{key}");
+        }
+    }
 }
