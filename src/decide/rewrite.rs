@@ -273,6 +273,38 @@ pub fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&kept?).ok()
 }
 
+/// Cleans an answer's trailers: as its head, and of what must not be a trailer, because whoever merges trailers into the head would act on
+/// it (RFC 9110 section 6.5.1).
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    clean_answer(trailers);
+    for name in NO_TRAILERS {
+        trailers.remove(name);
+    }
+}
+
+/// Framing, routing, authentication, caching and the form of the content.
+const NO_TRAILERS: [HeaderName; 19] = [
+    http::header::AGE,
+    http::header::AUTHORIZATION,
+    http::header::CACHE_CONTROL,
+    http::header::CONTENT_ENCODING,
+    http::header::CONTENT_LENGTH,
+    http::header::CONTENT_LOCATION,
+    http::header::CONTENT_RANGE,
+    http::header::CONTENT_TYPE,
+    http::header::EXPIRES,
+    http::header::HOST,
+    http::header::LOCATION,
+    http::header::MAX_FORWARDS,
+    http::header::PRAGMA,
+    http::header::RETRY_AFTER,
+    http::header::SET_COOKIE,
+    TE,
+    TRAILER,
+    http::header::VARY,
+    http::header::WWW_AUTHENTICATE,
+];
+
 /// Cleans an answer's head: hop-by-hop fields, what `Connection` nominates, every spelling of our identity fields, and `Alt-Svc`,
 /// which would lead visitors around this proxy.
 pub fn clean_answer(headers: &mut HeaderMap) {

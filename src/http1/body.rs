@@ -34,6 +34,8 @@ enum State {
     /// Before the line end that closes a chunk.
     ChunkEnd(usize),
     Trailers,
+    /// Nothing behind a fault has any meaning: it is one for ever.
+    Faulty(BodyFault),
 }
 
 /// What comes next in a body.
@@ -135,8 +137,14 @@ impl BodyDecoder {
     /// # Errors
     /// The bytes have no meaning; the connection can carry nothing more.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Piece, BodyFault> {
+        self.advance(buffer)
+            .inspect_err(|fault| self.state = State::Faulty(*fault))
+    }
+
+    fn advance(&mut self, buffer: &mut BytesMut) -> Result<Piece, BodyFault> {
         loop {
             match self.state {
+                State::Faulty(fault) => return Err(fault),
                 State::Over => return Ok(Piece::End),
                 State::Length(left) => return Ok(self.data(buffer, left, 0)),
                 State::Chunk { left, extensions } => {
@@ -176,6 +184,7 @@ impl BodyDecoder {
                 self.state = State::Over;
                 Ok(())
             }
+            State::Faulty(fault) => Err(fault),
             _ => Err(BodyFault::Ended),
         }
     }

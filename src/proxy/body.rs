@@ -111,6 +111,18 @@ impl EdgeBody {
         Self::untold(Bytes::new())
     }
 
+    /// The visitor took no more of it, or nothing more of it came.
+    pub(super) fn broke_off(&mut self) {
+        self.ended(false);
+    }
+
+    /// Sends on what the visitor still sends of its request, while it takes nothing of the answer.
+    pub(super) fn drive_upload(&mut self, cx: &mut Context<'_>) {
+        if let Source::Upstream { body, .. } = &mut self.source {
+            body.drive_upload(cx);
+        }
+    }
+
     fn ended(&mut self, complete: bool) {
         if let Some(record) = self.record.take() {
             record.finish(complete);
@@ -214,7 +226,7 @@ impl EdgeBody {
             }
             Err(frame) => {
                 let mut trailers = frame.into_trailers().ok().filter(|_| self.trailers)?;
-                rewrite::clean_answer(&mut trailers);
+                rewrite::clean_trailers(&mut trailers);
                 Some(Frame::trailers(trailers))
             }
         }

@@ -3,6 +3,7 @@
 //! The connection's task reads a head, lets the request's story run, and writes its answer. Bodies are read by whoever wants them from
 //! the same [`Line`]. While nothing is under way, a connection holds its socket and no memory for what may come.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -24,6 +25,8 @@ use crate::model::{Code, Refusal};
 
 mod answer;
 mod line;
+#[cfg(test)]
+mod tests;
 
 pub(super) use line::{Line, LineFault, SharedLine, Upgraded, Wire};
 
@@ -40,10 +43,18 @@ pub(super) struct Memories {
 /// Serves a connection until either side ends it, or it is told to stop.
 pub(super) async fn serve(worker: Rc<Worker>, stream: impl Wire + 'static, connection: Connection) {
     let ending = Rc::clone(connection.ending());
+    let panics = worker.shared.metrics.panics.clone();
     let mut serving = pin!(requests(worker, Line::shared(stream), Rc::new(connection)));
     std::future::poll_fn(|cx| match ending.course(cx) {
         Course::Stop => Poll::Ready(()),
-        Course::On | Course::Finish => serving.as_mut().poll(cx),
+        Course::On | Course::Finish => {
+            // What fails outside of a request's own guards takes this connection along, and no other.
+            let polled = catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx)));
+            polled.unwrap_or_else(|_| {
+                panics.inc();
+                Poll::Ready(())
+            })
+        }
     })
     .await;
 }
@@ -65,7 +76,7 @@ async fn requests(worker: Rc<Worker>, line: SharedLine, connection: Rc<Connectio
                 connection.state.wait_for_next(line.borrow().has_begun());
             }
             Sent::Whole(Afterwards::Upgraded) => {
-                // Gone already if the tenant is.
+                // Nobody listens any more where the tenant was removed meanwhile.
                 let _ = upgrade.and_then(|tell| tell.send(Upgraded(line)).err());
                 return;
             }
@@ -81,10 +92,18 @@ async fn requests(worker: Rc<Worker>, line: SharedLine, connection: Rc<Connectio
 async fn next(worker: &Worker, line: &SharedLine, ending: &Ending) -> Coming {
     std::future::poll_fn(|cx| {
         let mut line = line.borrow_mut();
-        // What has come already counts.
-        match line.poll_head(&worker.memories.heads_in, cx) {
-            Poll::Pending if ending.is_told() && !line.has_begun() => Poll::Ready(Coming::End),
-            polled => polled,
+        let memory = &worker.memories.heads_in;
+        let polled = line.poll_head(memory, cx);
+        if polled.is_ready() || line.has_begun() || !ending.is_told() {
+            return polled;
+        }
+        // What has come already counts, also where the task has used up its budget and was told that nothing has.
+        let again =
+            tokio::task::unconstrained(std::future::poll_fn(|cx| line.poll_head(memory, cx)));
+        let again = pin!(again).poll(cx);
+        match again {
+            Poll::Pending if !line.has_begun() => Poll::Ready(Coming::End),
+            again => again,
         }
     })
     .await
@@ -106,12 +125,14 @@ async fn one(
     };
     let ending = connection.ending();
     let memories = &worker.memories;
-    let goes_on = readable && !ending.is_told();
+    // Where nobody will read the rest of the request any more, the next one can only be told from it if it has come already.
+    let is_read = Rc::strong_count(line) > 1;
+    let goes_on = readable && !ending.is_told() && (is_read || line.borrow_mut().skip_body());
     let heads_out = &memories.heads_out;
     let clock = &worker.shared.clock;
     let mut sending = Sending::new(answer, &asked, goes_on, heads_out, clock);
     let sent = std::future::poll_fn(|cx| sending.poll(line, &memories.heads_in, cx)).await;
-    sending.finish(heads_out);
+    sending.finish(sent, heads_out);
     sent
 }
 
@@ -194,7 +215,7 @@ fn refusal(fault: &HeadFault) -> Refusal {
         ),
         HeadFault::UriTooLong => Refusal::new(Code::UriTooLong, "The address has more than 8 KiB."),
         HeadFault::Malformed(_) | HeadFault::Status => {
-            Refusal::bad_request("What was sent is no HTTP request.").because(fault)
+            Refusal::bad_request("A line of the request is malformed.").because(fault)
         }
     }
 }

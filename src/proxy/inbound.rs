@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot::Receiver;
 
 use super::h1::{LineFault, SharedLine, Upgraded};
-use crate::http1::Piece;
+use crate::http1::{BodyFault, Piece};
 use crate::model::Refusal;
 
 /// What comes with a request's head.
@@ -79,7 +79,9 @@ impl Body for Incoming {
         Poll::Ready(match piece {
             Ok(Piece::Data(data)) => Some(Ok(Frame::data(data))),
             Ok(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
-            Ok(Piece::End | Piece::Wanting) => None,
+            Ok(Piece::End) => None,
+            // Whoever reads waits for more; but an end it is not.
+            Ok(Piece::Wanting) => Some(Err(LineFault::Framing(BodyFault::Ended).into())),
             Err(fault) => Some(Err(fault.into())),
         })
     }

@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for EdgeIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
-        // The last call that a codec makes when an answer has ended, if it has tried to read before.
+        // The last call that HTTP/2 makes when an answer has ended, if it has tried to read before.
         self.watch(cx);
         Pin::new(&mut self.socket).poll_flush(cx)
     }

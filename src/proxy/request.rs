@@ -343,7 +343,7 @@ fn refuse(
         },
     };
     let mut response = render(refusal, &context);
-    // A body that was announced and is not read here would have to be read before the next request: end the connection instead.
+    // Whoever was refused with a body may have more of it on the way, whatever of it has come.
     if asker.has_body && record.version < http::Version::HTTP_2 {
         response
             .headers_mut()

@@ -48,6 +48,10 @@ pub(super) fn accept(
         live,
     } = tunnel;
     record.status = head.status;
+    // For as long as it lasts it must not hold the memory that its head was read into.
+    if let Ok(uri) = record.uri.to_string().parse() {
+        record.uri = uri;
+    }
     rewrite::clean_answer(&mut head.headers);
     head.extensions.clear();
     head.headers

@@ -283,7 +283,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Sends what is left of the request. What goes wrong there is told by the answer: it ends, or it does not.
-    fn drive_upload(&mut self, cx: &mut Context<'_>) {
+    pub fn drive_upload(&mut self, cx: &mut Context<'_>) {
         if let (Some(upload), Some(line)) = (&mut self.upload, &mut self.line) {
             match upload.poll(&mut line.connection.stream, cx) {
                 Poll::Pending => {}
@@ -347,7 +347,8 @@ where
         let come = self.first.as_ref().map_or(0, |first| first.len() as u64);
         let mut hint = SizeHint::new();
         hint.set_lower(come);
-        if let Some(left) = self.decoder.left() {
+        // Trailers need chunks to come behind.
+        if let Some(left) = self.decoder.left().filter(|_| self.trailers.is_none()) {
             hint.set_exact(left.saturating_add(come));
         }
         hint

@@ -10,6 +10,7 @@ use crate::harness::edge::Edge;
 use crate::harness::upstream::{Seen, TestUpstream};
 
 mod bodies;
+mod early;
 mod exchange;
 mod limits;
 mod streaming;

@@ -58,6 +58,23 @@ fn chunks_are_put_together() {
     assert_eq!(padded, Err(BodyFault::Size));
 }
 
+/// The end of a broken trailer section is not the end of a body.
+#[test]
+fn a12_behind_a_fault_everything_is_one() {
+    let many = "a: b\r\n".repeat(65);
+    for section in ["bad trailer\r\n", "x : y\r\n", &many, "x\n"] {
+        let mut decoder = BodyDecoder::chunked();
+        let mut buffer = BytesMut::from(format!("0\r\n{section}\r\n\r\n").as_str());
+        let fault = decoder.next(&mut buffer).unwrap_err();
+        buffer.extend_from_slice(b"\r\n\r\n0\r\n\r\n");
+        for _ in 0..3 {
+            assert_eq!(decoder.next(&mut buffer).unwrap_err(), fault, "{section:?}");
+            assert!(!decoder.is_over());
+        }
+        assert_eq!(decoder.closed(), Err(fault));
+    }
+}
+
 #[test]
 fn a12_malformed_chunks_are_faults() {
     for (text, fault) in [

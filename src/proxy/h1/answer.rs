@@ -29,10 +29,12 @@ impl Asked {
         Self {
             version,
             is_head: *method == Method::HEAD,
-            persists: match version {
-                Version::HTTP_11 => !headers.contains_key(CONNECTION) || !says("close"),
-                _ => says("keep-alive") && !says("close"),
-            },
+            // What follows a CONNECT is for somebody else, whether or not it was refused.
+            persists: *method != Method::CONNECT
+                && match version {
+                    Version::HTTP_11 => !headers.contains_key(CONNECTION) || !says("close"),
+                    _ => says("keep-alive") && !says("close"),
+                },
         }
     }
 }
@@ -42,6 +44,8 @@ pub(super) struct Sending {
     out: Outgoing<Vec<u8>>,
     body: EdgeBody,
     framing: Framing,
+    /// Bytes that the head has announced and that have not been put into `out`.
+    left: u64,
     afterwards: Afterwards,
     /// All of the body is in `out`, or has left.
     over: bool,
@@ -52,7 +56,8 @@ pub(super) struct Sending {
 pub(super) enum Sent {
     /// All of it was written.
     Whole(Afterwards),
-    /// The visitor is gone, or the rest of the body will never come: what was written must not look complete.
+    /// The visitor is gone, or the rest of the body will never come: what was written must not look complete (to a visitor of HTTP/1.0 it
+    /// does where the head says no length).
     Broken,
 }
 
@@ -111,6 +116,10 @@ impl Sending {
             over: matches!(framing, Framing::Bodiless(_)),
             body,
             framing,
+            left: match framing {
+                Framing::Length(length) => length,
+                _ => 0,
+            },
             afterwards,
         }
     }
@@ -132,10 +141,17 @@ impl Sending {
             if more == Poll::Ready(false) {
                 return Poll::Ready(Sent::Broken);
             }
-            let mut line = line.borrow_mut();
-            if ready!(line.poll_write(&mut self.out, cx)).is_err() {
-                return Poll::Ready(Sent::Broken);
+            let written = line.borrow_mut().poll_write(&mut self.out, cx);
+            match written {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Sent::Broken),
+                Poll::Pending => {
+                    // Who sends all of a request before reading its answer would wait for ever.
+                    self.body.drive_upload(cx);
+                    return Poll::Pending;
+                }
             }
+            let mut line = line.borrow_mut();
             if more.is_pending() || self.over {
                 // What TLS holds back must leave before anybody waits.
                 if ready!(line.poll_flush(cx)).is_err() {
@@ -156,6 +172,7 @@ impl Sending {
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => return Poll::Ready(false),
+                None if self.left > 0 => return Poll::Ready(false),
                 None => {
                     self.over = true;
                     if self.framing == Framing::Chunked {
@@ -169,9 +186,9 @@ impl Sending {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => {
                     self.over = self.body.is_end_stream();
-                    self.put(data);
-                    return Poll::Ready(true);
+                    return Poll::Ready(self.put(data));
                 }
+                Err(_) if self.left > 0 => return Poll::Ready(false),
                 Err(frame) => {
                     self.over = true;
                     match frame.into_trailers() {
@@ -186,15 +203,27 @@ impl Sending {
         }
     }
 
-    fn put(&mut self, data: Bytes) {
-        match self.framing {
-            Framing::Chunked => self.out.put_chunk(data, self.over),
-            _ => self.out.put(data),
+    /// Puts the next of the body into `out`; false if it is not as long as the head has said: the next answer must not begin within it.
+    fn put(&mut self, data: Bytes) -> bool {
+        if self.framing == Framing::Chunked {
+            self.out.put_chunk(data, self.over);
+            return true;
         }
+        if let Framing::Length(_) = self.framing {
+            match self.left.checked_sub(data.len() as u64) {
+                Some(left) if left == 0 || !self.over => self.left = left,
+                _ => return false,
+            }
+        }
+        self.out.put(data);
+        true
     }
 
-    /// Gives back the memory of a head that has left.
-    pub(super) fn finish(mut self, memory: &HeadMemory) {
+    /// Gives back the memory of a head that has left, and tells of the answer how it went.
+    pub(super) fn finish(mut self, sent: Sent, memory: &HeadMemory) {
+        if sent == Sent::Broken {
+            self.body.broke_off();
+        }
         memory.keep(self.out.forget_head());
     }
 }

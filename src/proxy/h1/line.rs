@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
@@ -55,8 +55,12 @@ pub(in crate::proxy) struct Line<S: ?Sized = dyn Wire> {
     room: ReadRoom,
     /// The visitor waits to be told that the body is wanted.
     expects: bool,
-    /// What of [`CONTINUE`] has not left.
-    owed: &'static [u8],
+    /// What of [`CONTINUE`] has not left; nothing where it may only have to be flushed.
+    owed: Option<&'static [u8]>,
+    /// Whether `read` lies in the thread's memory.
+    lent: bool,
+    /// The visitor will send nothing more.
+    ended: bool,
     stream: S,
 }
 
@@ -94,7 +98,9 @@ impl<S: Wire + 'static> Line<S> {
             body: BodyDecoder::none(),
             room: ReadRoom::default(),
             expects: false,
-            owed: b"",
+            owed: None,
+            lent: false,
+            ended: false,
             stream,
         }))
     }
@@ -140,9 +146,14 @@ impl Line {
     fn poll_ahead(&mut self, memory: &Memory, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.read.is_empty() {
             self.read = memory.0.take();
-        }
-        if self.read.capacity() - self.read.len() < LEAST_ROOM {
+            self.lent = true;
+            if self.read.capacity() < LEAST_ROOM {
+                self.read.reserve(MEMORY);
+            }
+        } else if self.read.capacity() - self.read.len() < LEAST_ROOM {
+            // A large head gets memory of its own.
             self.read.reserve(MEMORY);
+            self.lent = false;
         }
         let read = self.poll_fill(cx);
         if self.read.is_empty() {
@@ -153,7 +164,7 @@ impl Line {
 
     fn give_back(&mut self, memory: &Memory) {
         let read = std::mem::take(&mut self.read);
-        if read.capacity() <= MEMORY {
+        if std::mem::take(&mut self.lent) {
             memory.0.set(read);
         }
     }
@@ -176,13 +187,24 @@ impl Line {
                 piece => return Poll::Ready(Ok(piece)),
             }
             if std::mem::take(&mut self.expects) {
-                self.owed = CONTINUE;
+                self.owed = Some(CONTINUE);
             }
             ready!(self.poll_owed(cx))?;
+            // What lies in the thread's memory is only what came with the head.
+            if std::mem::take(&mut self.lent) {
+                self.read = BytesMut::from(&self.read[..]);
+            }
             self.room.make(&mut self.read);
-            match ready!(self.poll_fill(cx))? {
-                0 => self.body.closed()?,
-                count => self.room.filled(count),
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) => {
+                    self.ended = true;
+                    self.body.closed()?;
+                }
+                Ok(count) => self.room.filled(count),
+                Err(error) => {
+                    self.ended = true;
+                    return Poll::Ready(Err(error.into()));
+                }
             }
         }
     }
@@ -192,15 +214,22 @@ impl Line {
         &self.body
     }
 
-    /// While an answer is awaited: ready when the visitor is gone. Nothing is read ahead but the beginning of a next request.
+    /// While an answer is awaited: ready when the visitor is gone. Nothing is read ahead but the beginning of a next request; where that
+    /// has come, or where somebody reads the body, nobody is woken for the visitor's sake.
     pub(super) fn poll_gone(&mut self, memory: &Memory, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.body.is_over() || !self.read.is_empty() {
-            return Poll::Pending;
+        if self.ended {
+            return Poll::Ready(());
         }
-        match self.poll_ahead(memory, cx) {
-            Poll::Ready(Ok(1..)) | Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+        while self.body.is_over() && self.read.is_empty() {
+            match ready!(self.poll_ahead(memory, cx)) {
+                Ok(1..) => self.skip_empty_lines(),
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+            if self.read.is_empty() {
+                self.give_back(memory);
+            }
         }
+        Poll::Pending
     }
 
     /// Writes what there is, after what is still owed of an interim answer.
@@ -221,17 +250,19 @@ impl Line {
     }
 
     fn poll_owed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.owed.is_empty() {
+        let Some(owed) = &mut self.owed else {
             return Poll::Ready(Ok(()));
-        }
-        while !self.owed.is_empty() {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, self.owed))?;
+        };
+        while !owed.is_empty() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, owed))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.owed = &self.owed[count..];
+            *owed = &owed[count..];
         }
-        self.poll_flush(cx)
+        ready!(self.poll_flush(cx))?;
+        self.owed = None;
+        Poll::Ready(Ok(()))
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -245,15 +276,28 @@ impl Line {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    /// Throws away what has come of a body that nobody wanted; answers whether that was all of it, so that the next request can be
-    /// told from it.
+    /// Throws away what has come of a body that nobody wants; answers whether that was all of it, so that the next request can be told
+    /// from it.
     pub(super) fn skip_body(&mut self) -> bool {
         loop {
             match self.body.next(&mut self.read) {
                 Ok(Piece::Data(_) | Piece::Trailers(_)) => {}
-                Ok(Piece::End) => return true,
+                Ok(Piece::End) => break,
                 Ok(Piece::Wanting) | Err(_) => return false,
             }
+        }
+        self.skip_empty_lines();
+        if !self.lent {
+            // What came behind a large body must not hold the memory of that.
+            self.read = BytesMut::from(&self.read[..]);
+        }
+        true
+    }
+
+    /// Clients of old send an empty line behind a body (RFC 9112 section 2.2): it begins no head.
+    fn skip_empty_lines(&mut self) {
+        while self.read.starts_with(b"\r\n") {
+            self.read.advance(2);
         }
     }
 
