@@ -162,8 +162,11 @@ impl Record {
                 .as_ref()
                 .map_or(0, |body| body.received.get()),
             bytes_out: self.bytes_out,
-            request_id: as_text(Some(&self.request_id)).unwrap_or_default(),
-            trace_id: as_text(self.trace_parent.as_ref()).and_then(|parent| parent.get(3..35)),
+            request_id: self.request_id.as_bytes(),
+            trace_id: self
+                .trace_parent
+                .as_ref()
+                .and_then(|parent| parent.as_bytes().get(3..35)),
             retried: self.upstream.as_ref().is_some_and(|part| part.retried),
             complete,
         });
@@ -211,10 +214,6 @@ impl Drop for Record {
 /// The status that is logged where none was sent, because nobody was left to send it to: nginx's 499.
 fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
-}
-
-fn as_text(value: Option<&HeaderValue>) -> Option<&str> {
-    value.and_then(|value| value.to_str().ok())
 }
 
 fn protocol(version: Version) -> &'static str {
