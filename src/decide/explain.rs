@@ -275,8 +275,8 @@ fn forwarded(
         &inbound.headers,
         visit.trusted,
         unknown,
-        "(trace)",
-        "(span)",
+        b"(drawn where no trace continues)",
+        b"(drawn per time)",
     );
     let origin = forwarded::origin(inbound, visit, policy);
     let mut head = rewrite::outbound(Vec::new(), inbound, forward, visit, &origin, policy, &ids);

@@ -11,21 +11,9 @@ use crate::config::HostPolicy;
 use crate::http1::RequestHead;
 use crate::model::identity;
 
-/// Names and values given to one request.
-#[derive(Clone, Debug)]
-pub struct RequestIds {
-    /// `X-Request-Id`
-    pub request: HeaderValue,
-    /// `traceparent` (W3C Trace Context)
-    pub trace_parent: HeaderValue,
-    /// Whether it continues the visitor's trace.
-    pub continued: bool,
-}
+mod ids;
 
-/// Carries the visitor's id of the request.
-pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Carries the trace that the request belongs to.
-pub static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+pub use ids::{REQUEST_ID, RequestIds, SpanId, TRACE_PARENT, TraceId, TraceParent, ids};
 
 /// Fields for one connection only (RFC 9110 section 7.6.1), and those that would steer the upstream's.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -204,63 +192,6 @@ pub(super) fn write_visitor_host(out: &mut Vec<u8>, forward: &Forward) {
         out.push(b':');
         out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
     }
-}
-
-/// The id that a request keeps because a trusted proxy gave it one.
-fn kept_request_id(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue> {
-    /// In bytes; a longer one is replaced.
-    const LONGEST: usize = 128;
-    let sound = |id: &&HeaderValue| {
-        let bytes = id.as_bytes();
-        !bytes.is_empty() && bytes.len() <= LONGEST && bytes.iter().all(u8::is_ascii_graphic)
-    };
-    let given = headers.get(&REQUEST_ID).filter(|_| trusted);
-    given.filter(sound).cloned()
-}
-
-/// Names given to the request of `headers`: its id is `drawn` unless a trusted proxy gave it one; a visitor's trace is continued with
-/// `span` as the caller's id, else one is begun with `trace` (both lower-case hex).
-///
-/// W3C Trace Context section 3.2: version 00, 32 hex digits, 16 hex digits, flags; all-zero ids are invalid. A `tracestate`
-/// without a valid parent is dropped.
-pub fn ids(
-    headers: &HeaderMap,
-    trusted: bool,
-    drawn: HeaderValue,
-    trace: &str,
-    span: &str,
-) -> RequestIds {
-    let mut inbound = headers.get_all(&TRACE_PARENT).iter();
-    let continued = match (inbound.next(), inbound.next()) {
-        (Some(only), None) => only.to_str().ok().and_then(parse_parent),
-        _ => None,
-    };
-    let (trace, flags) = continued.unwrap_or((trace, "00"));
-    let mut parent = Vec::with_capacity(TRACE_PARENT_LENGTH);
-    for part in ["00-", trace, "-", span, "-", flags] {
-        parent.extend_from_slice(part.as_bytes());
-    }
-    RequestIds {
-        request: kept_request_id(headers, trusted).unwrap_or(drawn),
-        trace_parent: HeaderValue::try_from(parent).unwrap_or(HeaderValue::from_static("")),
-        continued: continued.is_some(),
-    }
-}
-
-/// Bytes of a `traceparent`.
-const TRACE_PARENT_LENGTH: usize = 55;
-
-fn parse_parent(text: &str) -> Option<(&str, &str)> {
-    let mut parts = text.split('-');
-    let (version, trace, parent, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str, len: usize| {
-        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let is_id = |text: &str, len: usize| is_hex(text, len) && text.bytes().any(|b| b != b'0');
-    let known =
-        is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
-    (known && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)).then_some((trace, flags))
 }
 
 /// What an answer's `Trailer` field announces, but for identity fields. hyper sends a visitor over HTTP/1 only trailers that the head

@@ -14,6 +14,7 @@ use super::fault;
 use super::upload::BodyWatch;
 use super::worker::Worker;
 use crate::clock::Timestamp;
+use crate::decide::rewrite::TraceParent;
 use crate::model::{Code, Hostname, Refusal, Route, Sources};
 use crate::upstream::Upstream;
 
@@ -31,7 +32,7 @@ pub(super) struct Record {
     pub(super) host: Option<Hostname>,
     /// What the visitor wrote where a host should be.
     pub(super) host_sent: Option<HeaderValue>,
-    pub(super) trace_parent: Option<HeaderValue>,
+    pub(super) trace_parent: Option<TraceParent>,
     pub(super) route: Option<Arc<Route>>,
     /// The tenant's counter, where it is at hand.
     pub(super) tenant_series: Option<IntCounter>,
@@ -163,10 +164,7 @@ impl Record {
                 .map_or(0, |body| body.received.get()),
             bytes_out: self.bytes_out,
             request_id: self.request_id.as_bytes(),
-            trace_id: self
-                .trace_parent
-                .as_ref()
-                .and_then(|parent| parent.as_bytes().get(3..35)),
+            trace_id: self.trace_parent.as_ref().map(TraceParent::trace_id),
             retried: self.upstream.as_ref().is_some_and(|part| part.retried),
             complete,
         });

@@ -54,7 +54,7 @@ pub(super) async fn answer(
     let (head, body) = request.into_parts();
     let ids = worker.ids.draw(&head.headers, connection.visit.trusted);
     record.request_id.clone_from(&ids.request);
-    record.trace_parent = Some(ids.trace_parent.clone());
+    record.trace_parent = Some(ids.trace_parent);
     if let Some(response) = probe(&worker, &head) {
         return finish(&ids, record, exchange, response);
     }
