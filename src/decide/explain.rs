@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::rewrite;
 use super::{
     Answer, Arrival, Case, Decision, Forward, HostClass, Policy, Target, Visit, decide, forwarded,
-    verdict,
 };
 use crate::clock::Timestamp;
 use crate::config::HostPolicy;
@@ -283,7 +282,7 @@ fn forwarded(
     if let Some(host) = endpoint_host(&forward.upstream) {
         head.replace_host(host.as_bytes());
     }
-    if let Some(length) = verdict::content_length(&inbound.headers) {
+    if let Some(length) = forward.length {
         head.field("content-length", length.to_string().as_bytes());
     }
     let mut headers = shown(&head);

@@ -9,6 +9,7 @@ use super::forwarded::{Origin, write_forwarded, write_x_forwarded_for};
 use super::{Forward, Policy, Visit, cookies, head, signature_fields};
 use crate::config::HostPolicy;
 use crate::http1::RequestHead;
+use crate::model::eights::{self, are};
 use crate::model::identity;
 
 mod ids;
@@ -91,22 +92,22 @@ pub fn outbound(
         }
     });
     let nominated = Nominated::by(fields);
+    let mut held_back = HeldBack::default();
     for (name, value) in fields {
         let name = name.as_str();
         let goes = is_hop_by_hop(name)
             || is_replaced(name, ids.continued)
             || identity::is_identity_field(name)
             || is_claim_of_origin(name, visit.trusted)
-            || name.contains(['_', '.'])
+            || could_be_another(name)
             || nominated.contains(name);
-        if !goes {
+        if goes {
+            held_back.note(name, value);
+        } else {
             head.field(name, value.as_bytes());
         }
     }
-    if !nominated.contains("cookie") {
-        cookies::write(&mut head, fields, &forward.failed_cookies);
-    }
-    signature_fields::write(&mut head, fields, |name| !nominated.contains(name));
+    held_back.write(&mut head, fields, forward, &nominated);
     write_way(&mut head, inbound.version, forward, visit, origin, policy);
     head.field(REQUEST_ID.as_str(), ids.request.as_bytes());
     head.field(TRACE_PARENT.as_str(), ids.trace_parent.as_bytes());
@@ -125,10 +126,58 @@ pub fn outbound(
     if forward.upgrade {
         head.field("connection", b"upgrade");
         head.field("upgrade", UPGRADED.as_bytes());
-    } else if head::lists(fields, &TE, "trailers") {
+    } else if held_back.te && head::lists(fields, &TE, "trailers") {
         head.field("te", b"trailers");
     }
     head
+}
+
+/// Whether an application may take `name` for another one: CGI and its kin have `_` for `-`, and some take `.` for it too.
+fn could_be_another(name: &str) -> bool {
+    eights::any(name.as_bytes(), b'a', |word| {
+        are(word, b'_') | are(word, b'.')
+    })
+}
+
+/// Fields of the visitor's that do not go on as they are, and of which something may go on nevertheless. Most requests have none of
+/// them, or one line of cookies: noting that costs less than looking each up.
+#[derive(Default)]
+struct HeldBack<'a> {
+    cookie: Option<&'a HeaderValue>,
+    more_cookies: bool,
+    signature: bool,
+    te: bool,
+}
+
+impl<'a> HeldBack<'a> {
+    fn note(&mut self, name: &str, value: &'a HeaderValue) {
+        match name {
+            "cookie" => self.more_cookies |= self.cookie.replace(value).is_some(),
+            "signature" | "signature-input" => self.signature = true,
+            "te" => self.te = true,
+            _ => {}
+        }
+    }
+
+    fn write(
+        &self,
+        head: &mut RequestHead,
+        fields: &HeaderMap,
+        forward: &Forward,
+        nominated: &Nominated<'_>,
+    ) {
+        match self.cookie {
+            Some(_) if nominated.contains("cookie") => {}
+            Some(only) if !self.more_cookies && forward.failed_cookies.is_empty() => {
+                head.field("cookie", only.as_bytes());
+            }
+            Some(_) => cookies::write(head, fields, &forward.failed_cookies),
+            None => {}
+        }
+        if self.signature {
+            signature_fields::write(head, fields, |name| !nominated.contains(name));
+        }
+    }
 }
 
 /// The one protocol that is let through.
@@ -197,34 +246,32 @@ pub(super) fn write_visitor_host(out: &mut Vec<u8>, forward: &Forward) {
 /// What an answer's `Trailer` field announces, but for identity fields. hyper sends a visitor over HTTP/1 only trailers that the head
 /// announces.
 pub fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
-    let members = headers.get_all(TRAILER).iter().flat_map(head::members);
-    let kept: Vec<&str> = members
-        .filter(|name| !identity::is_identity_field(name))
-        .collect();
-    let kept = Some(kept.join(", ")).filter(|kept| !kept.is_empty());
-    HeaderValue::from_str(&kept?).ok()
+    let mut kept = Vec::new();
+    for value in headers.get_all(TRAILER) {
+        kept.extend(head::members(value).filter(|name| !identity::is_identity_field(name)));
+    }
+    if kept.is_empty() {
+        return None;
+    }
+    HeaderValue::from_str(&kept.join(", ")).ok()
 }
 
 /// Cleans an answer's head: hop-by-hop fields, what `Connection` nominates, every spelling of our identity fields, and `Alt-Svc`,
 /// which would lead visitors around this proxy.
 pub fn clean_answer(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(head::members)
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    for name in nominated {
-        headers.remove(name);
+    let is_unwanted = |name: &HeaderName| {
+        is_hop_by_hop(name.as_str())
+            || identity::is_identity_field(name.as_str())
+            || *name == http::header::ALT_SVC
+    };
+    // Most answers are clean, and one look says so: `Connection` is hop-by-hop itself.
+    if !headers.keys().any(is_unwanted) {
+        return;
     }
-    let unwanted: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            is_hop_by_hop(name.as_str())
-                || identity::is_identity_field(name.as_str())
-                || **name == http::header::ALT_SVC
-        })
-        .cloned()
+    let nominated = headers.get_all(CONNECTION).iter().flat_map(head::members);
+    let unwanted: Vec<HeaderName> = nominated
+        .filter_map(|name| name.parse().ok())
+        .chain(headers.keys().filter(|name| is_unwanted(name)).cloned())
         .collect();
     for name in unwanted {
         headers.remove(name);

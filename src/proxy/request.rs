@@ -225,7 +225,7 @@ fn signed(
     Ok(SignedRequest {
         head,
         method: inbound.method.clone(),
-        length: decide::content_length(&inbound.headers),
+        length: forward.length,
         forward,
         permit,
     })
