@@ -24,6 +24,8 @@ pub(super) struct Record {
     connection: Rc<Connection>,
     begun: Instant,
     pub(super) time: Timestamp,
+    /// The time after the last look-up that had to wait: what is done between two waits is done at one moment.
+    pub(super) now: Timestamp,
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) version: Version,
@@ -63,11 +65,13 @@ impl Record {
         connection: &Rc<Connection>,
         request: &http::Request<B>,
     ) -> Box<Self> {
+        let time = worker.shared.clock.now();
         Box::new(Self {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
             begun: Instant::now(),
-            time: worker.shared.clock.now(),
+            time,
+            now: time,
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),

@@ -159,7 +159,7 @@ fn decision(
         visit: &stage.connection.visit,
         arrival,
         facts,
-        now: shared.clock.now(),
+        now: stage.record.now,
     };
     stage.record.visitor = decide::origin(head, case.visit, &shared.policy).visitor;
     let decision = decide::decide(&case, &shared.policy);
@@ -204,7 +204,7 @@ fn signed(
         sources: forward.sources,
         host: &forward.hostname,
     };
-    let (signer, now) = (&stage.worker.signer, shared.clock.now());
+    let (signer, now) = (&stage.worker.signer, stage.record.now);
     let mut add = |assertion: &HeaderValue| {
         head.field(identity::TENANT_ASSERTION.as_str(), assertion.as_bytes());
     };
