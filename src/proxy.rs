@@ -50,7 +50,7 @@ pub async fn run(shared: Arc<Shared>, sockets: Vec<(Kind, StdListener)>, seed: [
         ids: IdSource::new(StdRng::from_seed(seed)),
         hosts: KnownHosts::default(),
         live: Rc::new(Live::default()),
-        counters: Counters::default(),
+        counters: Counters::new(&shared.metrics),
         connections: Rc::new(Connections::default()),
         lost: Cell::default(),
         shared,

@@ -42,7 +42,8 @@ pub(super) async fn tenant(
     if let Some(known) = known {
         let remembered = known.route.borrow();
         let at_hand = resolver.facts_at_hand(keys, remembered.as_ref(), stage.record.now);
-        if let Some(facts) = at_hand {
+        if let Some((source, facts)) = at_hand {
+            worker.counters.at_hand(source);
             return facts;
         }
     }

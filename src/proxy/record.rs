@@ -37,7 +37,7 @@ pub(super) struct Record {
     pub(super) trace_parent: Option<TraceParent>,
     pub(super) route: Option<Arc<Route>>,
     /// The tenant's counter, where it is at hand.
-    pub(super) tenant_series: Option<IntCounter>,
+    pub(super) tenant_series: Option<Rc<IntCounter>>,
     pub(super) sources: Sources,
     pub(super) status: StatusCode,
     pub(super) refusal: Option<(Code, Option<Box<str>>)>,
