@@ -36,9 +36,9 @@ pub use arrive::{Arrival, Target, arrive};
 pub use cookies::{FailedCookie, has_cookie};
 pub use cors::{allowed_origin, is_preflight};
 pub use forwarded::{Origin, origin, scheme_is_https as is_https, write_address};
-pub use head::{announces_body, lists, wants_trailers};
+pub use head::{Present, announces_body, lists, wants_trailers};
 pub use host::{HostClass, RequestHost, only_authority};
-pub use verdict::{FORGET_PATH, KEYS_PATH, check_state, content_length, decide};
+pub use verdict::{FORGET_PATH, KEYS_PATH, check_state, decide};
 
 /// What the configuration and the parts built from it say; the same for every request.
 pub struct Policy {
@@ -111,6 +111,8 @@ pub struct Forward {
     pub prefix: Option<Box<str>>,
     /// Whether a WebSocket is asked for.
     pub upgrade: bool,
+    /// How long its body is, where the head says so.
+    pub length: Option<u64>,
     /// Cookies that are not sent on.
     pub failed_cookies: Vec<FailedCookie>,
 }

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
+mod own;
 mod process;
 mod tenants;
 
+pub use own::{Histogram, OwnCounter, OwnHistogram};
 pub use tenants::TenantSeries;
+
+use own::OwnCounters;
 
 /// Bounds in seconds for times that contain an application's work.
 const SLOW: &[f64] = &[
@@ -31,6 +35,7 @@ const FAST: &[f64] = &[
 )]
 pub struct Metrics {
     registry: Registry,
+    own: OwnCounters,
     pub requests: IntCounterVec,
     pub request_duration: Histogram,
     pub edge_overhead: Histogram,
@@ -107,10 +112,13 @@ impl Builder {
         ))
     }
 
-    fn histogram(&self, name: &str, help: &str, bounds: &[f64]) -> prometheus::Result<Histogram> {
-        let options =
-            HistogramOpts::new(format!("vestibule_{name}"), help).buckets(bounds.to_vec());
-        self.keep(Histogram::with_opts(options))
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        bounds: &'static [f64],
+    ) -> prometheus::Result<Histogram> {
+        self.keep(Histogram::new(&format!("vestibule_{name}"), help, bounds))
     }
 
     fn histograms(
@@ -178,13 +186,20 @@ impl Metrics {
             config_last_reload_success: b.gauge("config_last_reload_success", "Whether the configuration in force is the one in the file.")?,
             tenants: TenantSeries::new(tenant_requests, tenant_series),
             registry: b.0,
+            own: OwnCounters::default(),
         };
         metrics.config_last_reload_success.set(1);
         Ok(Arc::new(metrics))
     }
 
+    /// A part of `counter` for the thread that asks, which counts for nothing until the series are encoded.
+    pub fn own(&self, counter: &IntCounter) -> OwnCounter {
+        self.own.part_of(counter.clone())
+    }
+
     /// The Prometheus text exposition of all series.
     pub fn encode(&self) -> prometheus::Result<Vec<u8>> {
+        self.own.add_up();
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

@@ -3,6 +3,7 @@
 mod causes;
 pub mod certificate;
 pub mod domain;
+pub(crate) mod eights;
 pub mod hostname;
 pub mod identity;
 pub mod limits;

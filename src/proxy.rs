@@ -52,7 +52,7 @@ pub async fn run(shared: Arc<Shared>, sockets: Vec<(Kind, StdListener)>, seed: [
         ids: IdSource::new(StdRng::from_seed(seed)),
         hosts: KnownHosts::default(),
         live: Rc::new(Live::default()),
-        counters: Counters::default(),
+        counters: Counters::new(&shared.metrics),
         memories: h1::Memories::default(),
         connections: Rc::new(Connections::default()),
         lost: Cell::default(),

@@ -2,15 +2,15 @@
 //!
 //! A [`Signer`] holds the keys and is shared by the process; each data-plane thread has a [`ThreadSigner`], which hands out one
 //! assertion for many requests as long as that is safe. When keys begin and end is `sign/keys.rs`, what an assertion says is
-//! `sign/assertion.rs`, when one may be sent again is `sign/reuse.rs`.
+//! `sign/assertion.rs`, when one may be sent again is `sign/reuse.rs`, and how threads come by each other's is `sign/common.rs`.
 
 mod assertion;
+mod common;
 pub mod keys;
 mod reuse;
 mod ring;
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +24,9 @@ use crate::model::SigningKeyRecord;
 use crate::seal::{SealError, Sealer};
 
 pub use assertion::Claims;
+use common::Common;
 pub use reuse::Slot;
-use reuse::{Entry, Reuse};
+use reuse::{Entry, GENERATION, Reuse};
 use ring::Ring;
 
 /// How long a verifier may keep the public keys.
@@ -40,6 +41,7 @@ pub struct Signer {
     issuer: Box<str>,
     lifetime: Duration,
     ring: Arc<ArcSwap<Ring>>,
+    common: Common,
 }
 
 /// Why there is no assertion, or no key to make one with.
@@ -85,6 +87,7 @@ impl Signer {
             issuer: config.issuer.as_str().into(),
             lifetime: config.lifetime,
             ring: Arc::new(ArcSwap::from_pointee(ring)),
+            common: Common::new(config.lifetime),
         }))
     }
 
@@ -129,13 +132,13 @@ impl Signer {
             state: RefCell::new(ThreadState {
                 ring,
                 generation: 0,
-                reuse: Reuse::new(self.lifetime),
+                reuse: Reuse::new(self.lifetime, GENERATION, self.common.hasher()),
             }),
         }
     }
 }
 
-/// The signer of one thread: remembers what it has signed, takes no lock.
+/// The signer of one thread: remembers what it has sent, and takes a lock only where it would have to sign.
 pub struct ThreadSigner {
     signer: Arc<Signer>,
     state: RefCell<ThreadState>,
@@ -184,7 +187,7 @@ impl ThreadSigner {
         state: &mut ThreadState,
         claims: &Claims<'_>,
         now: Timestamp,
-    ) -> Result<Rc<Entry>, SignError> {
+    ) -> Result<Arc<Entry>, SignError> {
         let ThreadState {
             ring,
             generation,
@@ -199,8 +202,15 @@ impl ThreadSigner {
         if let Some(entry) = reuse.get(place, claims, now) {
             return Ok(entry);
         }
-        let made = ring.sign(&self.signer.issuer, self.signer.lifetime, claims, now)?;
-        Ok(reuse.keep(place, claims, made, now))
+        let signer = &*self.signer;
+        if let Some(entry) = signer.common.get(*generation, place, claims, now) {
+            reuse.insert(place, Arc::clone(&entry), now);
+            return Ok(entry);
+        }
+        let made = ring.sign(&signer.issuer, signer.lifetime, claims, now)?;
+        let entry = reuse.keep(place, claims, made, now);
+        signer.common.keep(*generation, place, &entry, now);
+        Ok(entry)
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use uuid::Uuid;
 
 use vestibule::clock::Timestamp;
 use vestibule::config::Config;
-use vestibule::decide::rewrite::RequestIds;
+use vestibule::decide::rewrite::{self, RequestIds};
 use vestibule::decide::{self, Arrival, Case, Decision, Forward, Policy, Visit};
 use vestibule::metrics::Metrics;
 use vestibule::model::{LimitOverrides, Match, Placement, Route, Slug, TenantId, TenantState};
@@ -74,13 +74,13 @@ impl World {
                 names: None,
             },
             head: request.body(()).unwrap().into_parts().0,
-            ids: RequestIds {
-                request: HeaderValue::from_static("0190b3a0-0000-7000-8000-000000000001"),
-                trace_parent: HeaderValue::from_static(
-                    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-                ),
-                continued: true,
-            },
+            ids: rewrite::ids(
+                &HeaderMap::new(),
+                false,
+                HeaderValue::from_static("0af7651916cd43dd8448eb211c80319c"),
+                b"0af7651916cd43dd8448eb211c80319c",
+                b"b7ad6b7169203331",
+            ),
             signer: signer.thread(),
             facts: Facts::default(),
         };

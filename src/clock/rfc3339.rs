@@ -10,34 +10,36 @@ impl Timestamp {
     /// the nearest moment that it has.
     pub fn rfc3339(self) -> [u8; RFC3339_LENGTH] {
         let millis = self.0.clamp(FIRST, LAST);
-        let (year, month, day) = civil_date(millis.div_euclid(DAY));
-        let of_day = millis.rem_euclid(DAY);
+        // Both fit: the clamp leaves under four million days, and a day has under 2^27 milliseconds.
+        let days = (millis.div_euclid(DAY) + TO_ERA) as u32;
+        let of_day = millis.rem_euclid(DAY) as u32;
+        let (year, month, day) = civil_date(days);
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        write_digits(&mut text[0..4], year);
-        write_digits(&mut text[5..7], month);
-        write_digits(&mut text[8..10], day);
-        write_digits(&mut text[11..13], of_day / 3_600_000);
-        write_digits(&mut text[14..16], of_day / 60_000 % 60);
-        write_digits(&mut text[17..19], of_day / 1000 % 60);
-        write_digits(&mut text[20..23], of_day % 1000);
+        write_pair(&mut text, 0, year / 100);
+        write_pair(&mut text, 2, year % 100);
+        write_pair(&mut text, 5, month);
+        write_pair(&mut text, 8, day);
+        write_pair(&mut text, 11, of_day / 3_600_000);
+        write_pair(&mut text, 14, of_day / 60_000 % 60);
+        write_pair(&mut text, 17, of_day / 1000 % 60);
+        write_pair(&mut text, 20, of_day % 1000 / 10);
+        text[22] = b'0' + (of_day % 10) as u8;
         text
     }
 }
 
-/// Right-aligned over the zeros that are there.
-fn write_digits(place: &mut [u8], mut number: i64) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-    }
+/// Two digits of a number below 100.
+fn write_pair(text: &mut [u8; RFC3339_LENGTH], at: usize, number: u32) {
+    text[at] = b'0' + (number / 10) as u8;
+    text[at + 1] = b'0' + (number % 10) as u8;
 }
 
-/// Year, month and day of the day that many days after 1970-01-01 in the Gregorian calendar: Howard Hinnant's `civil_from_days`
-/// (chrono-compatible low-level date algorithms), which counts from 0000-03-01 so that leap days come last.
-fn civil_date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
+/// Year, month and day of a day in the Gregorian calendar: Howard Hinnant's `civil_from_days` (chrono-compatible low-level date
+/// algorithms), which counts from 1 March so that leap days come last. Here that is the one 400 years before the year 0, because
+/// there is nothing below zero then and no sign to look after.
+fn civil_date(days: u32) -> (u32, u32, u32) {
+    let era = days / DAYS_OF_ERA;
+    let day_of_era = days % DAYS_OF_ERA;
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -48,10 +50,14 @@ fn civil_date(days: i64) -> (i64, i64, i64) {
     } else {
         month_from_march - 9
     };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let year = year_of_era + era * 400 + u32::from(month <= 2) - 400;
     (year, month, day)
 }
 
+/// Days of 400 years.
+const DAYS_OF_ERA: u32 = 146_097;
+/// Days from -0400-03-01 to 1970-01-01.
+const TO_ERA: i64 = 719_468 + DAYS_OF_ERA as i64;
 const DAY: i64 = 86_400_000;
 /// 0000-01-01T00:00:00.000Z
 const FIRST: i64 = -62_167_219_200_000;
@@ -92,10 +98,10 @@ mod tests {
     fn every_day_follows_the_one_before() {
         let (mut year, mut month, mut day) = (0, 1, 1);
         for days in FIRST / DAY..=LAST / DAY {
-            assert_eq!(civil_date(days), (year, month, day));
+            assert_eq!(civil_date((days + TO_ERA) as u32), (year, month, day));
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let last = match month {
-                2 => 28 + i64::from(leap),
+                2 => 28 + u32::from(leap),
                 4 | 6 | 9 | 11 => 30,
                 _ => 31,
             };

@@ -3,6 +3,7 @@
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::request::Parts;
 
+use super::head::Present;
 use super::path::{self, PathClaim};
 use super::verdict::{FORGET_PATH, KEYS_PATH};
 use super::{HostClass, Policy, RequestHost, Visit, cookies, head, host};
@@ -21,6 +22,8 @@ pub struct Arrival {
     pub target: Target,
     /// How many bytes of the path named the tenant.
     pub prefix_len: usize,
+    /// Which fields the head has.
+    pub(super) present: Present,
 }
 
 /// Whom a request is for.
@@ -44,7 +47,7 @@ pub fn arrive(
     known: Option<&RequestHost>,
     policy: &Policy,
 ) -> Result<Arrival, Refusal> {
-    head::check(head, policy.header_bytes)?;
+    let present = head::check(head, policy.header_bytes)?;
     let asterisk = host::check_target(head)?;
     let host = match known {
         Some(known) => known.clone(),
@@ -64,13 +67,15 @@ pub fn arrive(
             host,
             target: Target::Server,
             prefix_len: 0,
+            present,
         });
     }
-    let (keys, prefix_len) = gather(head, &host, policy)?;
+    let (keys, prefix_len) = gather(head, present, &host, policy)?;
     Ok(Arrival {
         host,
         target: Target::Tenant(keys),
         prefix_len,
+        present,
     })
 }
 
@@ -84,11 +89,16 @@ fn read_host(head: &Parts, visit: &Visit, policy: &Policy) -> Result<RequestHost
     })
 }
 
-fn gather(head: &Parts, host: &RequestHost, policy: &Policy) -> Result<(Keys, usize), Refusal> {
-    let mut keys = Keys {
-        bearer: bearer(&head.headers)?,
-        ..Keys::default()
-    };
+fn gather(
+    head: &Parts,
+    present: Present,
+    host: &RequestHost,
+    policy: &Policy,
+) -> Result<(Keys, usize), Refusal> {
+    let mut keys = Keys::default();
+    if present.has(Present::AUTHORIZATION) {
+        keys.bearer = bearer(&head.headers)?;
+    }
     let mut prefix_len = 0;
     match &host.class {
         HostClass::Subdomain(slug) => keys.host = Some(HostKey::Subdomain(slug.clone())),

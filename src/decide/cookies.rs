@@ -52,12 +52,6 @@ pub fn has_cookie(field: &HeaderValue, name: &str) -> bool {
 
 /// Writes all `Cookie` fields as one (RFC 9113 section 8.2.3), without those in `failed`.
 pub(super) fn write(head: &mut RequestHead, headers: &HeaderMap, failed: &[FailedCookie]) {
-    let mut fields = headers.get_all(COOKIE).iter();
-    match (fields.next(), fields.next()) {
-        (None, _) => return,
-        (Some(only), None) if failed.is_empty() => return head.field("cookie", only.as_bytes()),
-        _ => {}
-    }
     let crumbs = headers.get_all(COOKIE).iter().flat_map(crumbs);
     let kept: Vec<&[u8]> = crumbs.filter(|crumb| !has_failed(crumb, failed)).collect();
     if !kept.is_empty() {

@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::rewrite;
 use super::{
     Answer, Arrival, Case, Decision, Forward, HostClass, Policy, Target, Visit, decide, forwarded,
-    verdict,
 };
 use crate::clock::Timestamp;
 use crate::config::HostPolicy;
@@ -275,15 +274,15 @@ fn forwarded(
         &inbound.headers,
         visit.trusted,
         unknown,
-        "(trace)",
-        "(span)",
+        b"(drawn where no trace continues)",
+        b"(drawn per time)",
     );
     let origin = forwarded::origin(inbound, visit, policy);
     let mut head = rewrite::outbound(Vec::new(), inbound, forward, visit, &origin, policy, &ids);
     if let Some(host) = endpoint_host(&forward.upstream) {
         head.replace_host(host.as_bytes());
     }
-    if let Some(length) = verdict::content_length(&inbound.headers) {
+    if let Some(length) = forward.length {
         head.field("content-length", length.to_string().as_bytes());
     }
     let mut headers = shown(&head);

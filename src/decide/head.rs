@@ -14,7 +14,9 @@ const MAX_FIELDS: usize = 100;
 const MAX_FIELD: usize = 16 * 1024;
 
 /// Refuses a head that is too long (414, 431) or framed in a way that two readers could read differently (400).
-pub(super) fn check(head: &Parts, limit: usize) -> Result<(), Refusal> {
+///
+/// Says which of the fields are there that a decision asks for.
+pub(super) fn check(head: &Parts, limit: usize) -> Result<Present, Refusal> {
     let target = head
         .uri
         .path_and_query()
@@ -27,23 +29,76 @@ pub(super) fn check(head: &Parts, limit: usize) -> Result<(), Refusal> {
     }
     // A method may be any word, and as long as the codec takes.
     let line = target + head.method.as_str().len();
-    check_size(&head.headers, limit.saturating_sub(line))?;
-    check_transfer_encoding(head)?;
+    let present = check_size(&head.headers, limit.saturating_sub(line))?;
+    if present.has(Present::TRANSFER_ENCODING) {
+        check_transfer_encoding(head)?;
+    }
     if head.version == Version::HTTP_2 {
         check_http2(&head.headers)?;
     }
-    Ok(())
+    Ok(present)
 }
 
-fn check_size(headers: &HeaderMap, limit: usize) -> Result<(), Refusal> {
+/// Which of the fields are there that a decision asks for. Most requests have none of them, and each would have to be looked up: one
+/// pass over all names costs less.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Present(u8);
+
+impl Present {
+    pub(super) const AUTHORIZATION: Self = Self(1);
+    pub(super) const CONTENT_LENGTH: Self = Self(1 << 1);
+    pub(super) const TRANSFER_ENCODING: Self = Self(1 << 2);
+    pub(super) const UPGRADE: Self = Self(1 << 3);
+    pub(super) const VIA: Self = Self(1 << 4);
+    /// `Accept`
+    pub const ACCEPT: Self = Self(1 << 5);
+    /// `Origin`
+    pub const ORIGIN: Self = Self(1 << 6);
+    /// `TE`
+    pub const TE: Self = Self(1 << 7);
+    /// What says that a body follows: [`announces_body`].
+    pub const BODY: Self = Self(Self::CONTENT_LENGTH.0 | Self::TRANSFER_ENCODING.0);
+
+    /// Those of `headers`.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        headers.keys().for_each(|name| present.note(name.as_str()));
+        present
+    }
+
+    /// Whether any of these is there.
+    pub fn has(self, any: Self) -> bool {
+        self.0 & any.0 != 0
+    }
+
+    fn note(&mut self, name: &str) {
+        let field = match name {
+            "authorization" => Self::AUTHORIZATION,
+            "content-length" => Self::CONTENT_LENGTH,
+            "transfer-encoding" => Self::TRANSFER_ENCODING,
+            "upgrade" => Self::UPGRADE,
+            "via" => Self::VIA,
+            "accept" => Self::ACCEPT,
+            "origin" => Self::ORIGIN,
+            "te" => Self::TE,
+            _ => return,
+        };
+        self.0 |= field.0;
+    }
+}
+
+fn check_size(headers: &HeaderMap, limit: usize) -> Result<Present, Refusal> {
     let too_large = |detail| Err(Refusal::new(Code::HeadersTooLarge, detail));
     if headers.len() > MAX_FIELDS {
         return too_large("The request has more than 100 header fields.");
     }
     let mut total = 0;
+    let mut present = Present::default();
     for (name, value) in headers {
+        let name = name.as_str();
+        present.note(name);
         // Name, colon, space, value, line end: the size on an HTTP/1.1 wire, whatever the visitor speaks.
-        let size = name.as_str().len() + value.len() + 4;
+        let size = name.len() + value.len() + 4;
         if size > MAX_FIELD {
             return too_large("A header field has more than 16 KiB.");
         }
@@ -52,7 +107,7 @@ fn check_size(headers: &HeaderMap, limit: usize) -> Result<(), Refusal> {
     if total > limit {
         too_large("The request's header fields are too large in all.")
     } else {
-        Ok(())
+        Ok(present)
     }
 }
 

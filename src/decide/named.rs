@@ -11,7 +11,7 @@ use crate::resolve::TokenFact;
 
 /// Whom a request is for.
 #[derive(Default)]
-pub(super) struct Named {
+pub(super) struct Named<'a> {
     /// The tenant, if anybody is named.
     pub(super) route: Option<Arc<Route>>,
     /// Who named it first, for the operator.
@@ -19,7 +19,7 @@ pub(super) struct Named {
     /// The sources that named it.
     pub(super) sources: Sources,
     /// The slug by which host or path asked for it: another than its own was an alias.
-    pub(super) asked: Option<Slug>,
+    pub(super) asked: Option<&'a Slug>,
     /// Cookies that hold a token of ours which failed.
     pub(super) failed_cookies: Vec<FailedCookie>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Named {
 /// # Errors
 /// 401 for a bearer token of ours that fails, 403 where two sources disagree, 404 where a source names nobody, 503 where the
 /// store is needed and away.
-pub(super) fn named(case: &Case<'_>, policy: &Policy) -> Result<Named, Refusal> {
+pub(super) fn named<'a>(case: &Case<'a>, policy: &Policy) -> Result<Named<'a>, Refusal> {
     let mut named = Named::default();
     place(case, &mut named)?;
     let mut tokens = Vec::new();
@@ -54,15 +54,15 @@ pub(super) fn named(case: &Case<'_>, policy: &Policy) -> Result<Named, Refusal> 
 }
 
 /// Host or path: the two exclude each other.
-fn place(case: &Case<'_>, named: &mut Named) -> Result<(), Refusal> {
+fn place<'a>(case: &Case<'a>, named: &mut Named<'a>) -> Result<(), Refusal> {
     let source = match (&case.arrival.host.class, &case.arrival.target) {
         (HostClass::Subdomain(slug), _) => {
-            named.asked = Some(slug.clone());
+            named.asked = Some(slug);
             Source::Subdomain
         }
         (HostClass::Custom, _) => Source::Domain,
         (HostClass::Platform, Target::Tenant(keys)) if keys.path.is_some() => {
-            named.asked.clone_from(&keys.path);
+            named.asked = keys.path.as_ref();
             Source::Path
         }
         _ => return Ok(()),
@@ -113,7 +113,7 @@ fn rank(fact: &TokenFact) -> u8 {
     }
 }
 
-fn join(fact: &TokenFact, extra: Extra, named: &mut Named) -> Result<(), Refusal> {
+fn join(fact: &TokenFact, extra: Extra, named: &mut Named<'_>) -> Result<(), Refusal> {
     let TokenFact::Names(members) = fact else {
         return Ok(());
     };

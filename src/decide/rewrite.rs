@@ -9,23 +9,12 @@ use super::forwarded::{Origin, write_forwarded, write_x_forwarded_for};
 use super::{Forward, Policy, Visit, cookies, head, signature_fields};
 use crate::config::HostPolicy;
 use crate::http1::RequestHead;
+use crate::model::eights::{self, are};
 use crate::model::identity;
 
-/// Names and values given to one request.
-#[derive(Clone, Debug)]
-pub struct RequestIds {
-    /// `X-Request-Id`
-    pub request: HeaderValue,
-    /// `traceparent` (W3C Trace Context)
-    pub trace_parent: HeaderValue,
-    /// Whether it continues the visitor's trace.
-    pub continued: bool,
-}
+mod ids;
 
-/// Carries the visitor's id of the request.
-pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Carries the trace that the request belongs to.
-pub static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+pub use ids::{REQUEST_ID, RequestIds, SpanId, TRACE_PARENT, TraceId, TraceParent, ids};
 
 /// Fields for one connection only (RFC 9110 section 7.6.1), and those that would steer the upstream's.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -103,22 +92,22 @@ pub fn outbound(
         }
     });
     let nominated = Nominated::by(fields);
+    let mut held_back = HeldBack::default();
     for (name, value) in fields {
         let name = name.as_str();
         let goes = is_hop_by_hop(name)
             || is_replaced(name, ids.continued)
             || identity::is_identity_field(name)
             || is_claim_of_origin(name, visit.trusted)
-            || name.contains(['_', '.'])
+            || could_be_another(name)
             || nominated.contains(name);
-        if !goes {
+        if goes {
+            held_back.note(name, value);
+        } else {
             head.field(name, value.as_bytes());
         }
     }
-    if !nominated.contains("cookie") {
-        cookies::write(&mut head, fields, &forward.failed_cookies);
-    }
-    signature_fields::write(&mut head, fields, |name| !nominated.contains(name));
+    held_back.write(&mut head, fields, forward, &nominated);
     write_way(&mut head, inbound.version, forward, visit, origin, policy);
     head.field(REQUEST_ID.as_str(), ids.request.as_bytes());
     head.field(TRACE_PARENT.as_str(), ids.trace_parent.as_bytes());
@@ -137,10 +126,58 @@ pub fn outbound(
     if forward.upgrade {
         head.field("connection", b"upgrade");
         head.field("upgrade", UPGRADED.as_bytes());
-    } else if head::lists(fields, &TE, "trailers") {
+    } else if held_back.te && head::lists(fields, &TE, "trailers") {
         head.field("te", b"trailers");
     }
     head
+}
+
+/// Whether an application may take `name` for another one: CGI and its kin have `_` for `-`, and some take `.` for it too.
+fn could_be_another(name: &str) -> bool {
+    eights::any(name.as_bytes(), b'a', |word| {
+        are(word, b'_') | are(word, b'.')
+    })
+}
+
+/// Fields of the visitor's that do not go on as they are, and of which something may go on nevertheless. Most requests have none of
+/// them, or one line of cookies: noting that costs less than looking each up.
+#[derive(Default)]
+struct HeldBack<'a> {
+    cookie: Option<&'a HeaderValue>,
+    more_cookies: bool,
+    signature: bool,
+    te: bool,
+}
+
+impl<'a> HeldBack<'a> {
+    fn note(&mut self, name: &str, value: &'a HeaderValue) {
+        match name {
+            "cookie" => self.more_cookies |= self.cookie.replace(value).is_some(),
+            "signature" | "signature-input" => self.signature = true,
+            "te" => self.te = true,
+            _ => {}
+        }
+    }
+
+    fn write(
+        &self,
+        head: &mut RequestHead,
+        fields: &HeaderMap,
+        forward: &Forward,
+        nominated: &Nominated<'_>,
+    ) {
+        match self.cookie {
+            Some(_) if nominated.contains("cookie") => {}
+            Some(only) if !self.more_cookies && forward.failed_cookies.is_empty() => {
+                head.field("cookie", only.as_bytes());
+            }
+            Some(_) => cookies::write(head, fields, &forward.failed_cookies),
+            None => {}
+        }
+        if self.signature {
+            signature_fields::write(head, fields, |name| !nominated.contains(name));
+        }
+    }
 }
 
 /// The one protocol that is let through.
@@ -206,71 +243,16 @@ pub(super) fn write_visitor_host(out: &mut Vec<u8>, forward: &Forward) {
     }
 }
 
-/// The id that a request keeps because a trusted proxy gave it one.
-fn kept_request_id(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue> {
-    /// In bytes; a longer one is replaced.
-    const LONGEST: usize = 128;
-    let sound = |id: &&HeaderValue| {
-        let bytes = id.as_bytes();
-        !bytes.is_empty() && bytes.len() <= LONGEST && bytes.iter().all(u8::is_ascii_graphic)
-    };
-    let given = headers.get(&REQUEST_ID).filter(|_| trusted);
-    given.filter(sound).cloned()
-}
-
-/// Names given to the request of `headers`: its id is `drawn` unless a trusted proxy gave it one; a visitor's trace is continued with
-/// `span` as the caller's id, else one is begun with `trace` (both lower-case hex).
-///
-/// W3C Trace Context section 3.2: version 00, 32 hex digits, 16 hex digits, flags; all-zero ids are invalid. A `tracestate`
-/// without a valid parent is dropped.
-pub fn ids(
-    headers: &HeaderMap,
-    trusted: bool,
-    drawn: HeaderValue,
-    trace: &str,
-    span: &str,
-) -> RequestIds {
-    let mut inbound = headers.get_all(&TRACE_PARENT).iter();
-    let continued = match (inbound.next(), inbound.next()) {
-        (Some(only), None) => only.to_str().ok().and_then(parse_parent),
-        _ => None,
-    };
-    let (trace, flags) = continued.unwrap_or((trace, "00"));
-    let mut parent = Vec::with_capacity(TRACE_PARENT_LENGTH);
-    for part in ["00-", trace, "-", span, "-", flags] {
-        parent.extend_from_slice(part.as_bytes());
-    }
-    RequestIds {
-        request: kept_request_id(headers, trusted).unwrap_or(drawn),
-        trace_parent: HeaderValue::try_from(parent).unwrap_or(HeaderValue::from_static("")),
-        continued: continued.is_some(),
-    }
-}
-
-/// Bytes of a `traceparent`.
-const TRACE_PARENT_LENGTH: usize = 55;
-
-fn parse_parent(text: &str) -> Option<(&str, &str)> {
-    let mut parts = text.split('-');
-    let (version, trace, parent, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str, len: usize| {
-        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let is_id = |text: &str, len: usize| is_hex(text, len) && text.bytes().any(|b| b != b'0');
-    let known =
-        is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
-    (known && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)).then_some((trace, flags))
-}
-
 /// What an answer's `Trailer` field announces, but for identity fields.
 pub fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
-    let members = headers.get_all(TRAILER).iter().flat_map(head::members);
-    let kept: Vec<&str> = members
-        .filter(|name| !identity::is_identity_field(name))
-        .collect();
-    let kept = Some(kept.join(", ")).filter(|kept| !kept.is_empty());
-    HeaderValue::from_str(&kept?).ok()
+    let mut kept = Vec::new();
+    for value in headers.get_all(TRAILER) {
+        kept.extend(head::members(value).filter(|name| !identity::is_identity_field(name)));
+    }
+    if kept.is_empty() {
+        return None;
+    }
+    HeaderValue::from_str(&kept.join(", ")).ok()
 }
 
 /// Cleans an answer's trailers: as its head, and of what must not be a trailer, because whoever merges trailers into the head would act on
@@ -308,23 +290,19 @@ const NO_TRAILERS: [HeaderName; 19] = [
 /// Cleans an answer's head: hop-by-hop fields, what `Connection` nominates, every spelling of our identity fields, and `Alt-Svc`,
 /// which would lead visitors around this proxy.
 pub fn clean_answer(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(head::members)
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    for name in nominated {
-        headers.remove(name);
+    let is_unwanted = |name: &HeaderName| {
+        is_hop_by_hop(name.as_str())
+            || identity::is_identity_field(name.as_str())
+            || *name == http::header::ALT_SVC
+    };
+    // Most answers are clean, and one look says so: `Connection` is hop-by-hop itself.
+    if !headers.keys().any(is_unwanted) {
+        return;
     }
-    let unwanted: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            is_hop_by_hop(name.as_str())
-                || identity::is_identity_field(name.as_str())
-                || **name == http::header::ALT_SVC
-        })
-        .cloned()
+    let nominated = headers.get_all(CONNECTION).iter().flat_map(head::members);
+    let unwanted: Vec<HeaderName> = nominated
+        .filter_map(|name| name.parse().ok())
+        .chain(headers.keys().filter(|name| is_unwanted(name)).cloned())
         .collect();
     for name in unwanted {
         headers.remove(name);

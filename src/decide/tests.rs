@@ -39,6 +39,7 @@ pub(crate) fn forward_for_tests(port: Option<u16>) -> Forward {
         target: None,
         prefix: None,
         upgrade: false,
+        length: None,
         failed_cookies: Vec::new(),
     }
 }

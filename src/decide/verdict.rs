@@ -9,6 +9,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{Method, Version};
 
+use super::head::Present;
 use super::named::{Named, named};
 use super::{
     Answer, Arrival, Case, Decision, Forward, HostClass, Policy, Target, cors, forwarded, head,
@@ -137,11 +138,11 @@ fn https_location(case: &Case<'_>, policy: &Policy) -> Option<Box<str>> {
 /// GET and HEAD of an old slug are sent to the current one; what has a body or an effect is served where it is.
 fn alias_location(
     case: &Case<'_>,
-    named: &Named,
+    named: &Named<'_>,
     route: &Route,
     policy: &Policy,
 ) -> Option<Box<str>> {
-    let asked = named.asked.as_ref().filter(|asked| **asked != route.slug)?;
+    let asked = named.asked.filter(|asked| **asked != route.slug)?;
     if !matches!(case.head.method, Method::GET | Method::HEAD) || is_upgrade(case) {
         return None;
     }
@@ -208,6 +209,9 @@ pub(super) fn is_forgotten(route: &Route, now: Timestamp) -> bool {
 
 /// A request that has passed here too often goes in circles: an upstream points back at us.
 fn check_loop(case: &Case<'_>, policy: &Policy) -> Result<(), Refusal> {
+    if !case.arrival.present.has(Present::VIA) {
+        return Ok(());
+    }
     let ours = |value: &http::HeaderValue| {
         let text = value.to_str().unwrap_or_default();
         text.split(',')
@@ -224,7 +228,7 @@ fn check_loop(case: &Case<'_>, policy: &Policy) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn forward(case: &Case<'_>, named: Named, policy: &Policy) -> Result<Forward, Refusal> {
+fn forward(case: &Case<'_>, named: Named<'_>, policy: &Policy) -> Result<Forward, Refusal> {
     let Arrival {
         host, prefix_len, ..
     } = case.arrival;
@@ -241,8 +245,8 @@ fn forward(case: &Case<'_>, named: Named, policy: &Policy) -> Result<Forward, Re
         .route
         .as_ref()
         .map_or(policy.limits, |route| route.limits.over(&policy.limits));
-    check_body(case, limits.body)?;
     Ok(Forward {
+        length: length(case, limits.body)?,
         upstream: upstream(path, named.route.as_deref(), policy)?,
         prefix: target
             .as_ref()
@@ -258,16 +262,19 @@ fn forward(case: &Case<'_>, named: Named, policy: &Policy) -> Result<Forward, Re
     })
 }
 
-fn check_body(case: &Case<'_>, limit: u64) -> Result<(), Refusal> {
+/// The length that the head announces, if it is within `limit`.
+fn length(case: &Case<'_>, limit: u64) -> Result<Option<u64>, Refusal> {
+    if !case.arrival.present.has(Present::CONTENT_LENGTH) {
+        return Ok(None);
+    }
     let length = content_length(&case.head.headers);
     if length.is_some_and(|length| length > limit) {
         return Err(Refusal::new(Code::BodyTooLarge, "Send less at once."));
     }
-    Ok(())
+    Ok(length)
 }
 
-/// The length that a head announces.
-pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -308,7 +315,8 @@ fn is_upgrade(case: &Case<'_>) -> bool {
             .get(name)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
     };
-    case.head.version == Version::HTTP_11
+    case.arrival.present.has(Present::UPGRADE)
+        && case.head.version == Version::HTTP_11
         && case.head.method == Method::GET
         && is(UPGRADE, "websocket")
         && is(SEC_WEBSOCKET_VERSION, "13")

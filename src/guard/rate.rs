@@ -50,9 +50,9 @@ impl Rate {
     }
 
     fn ask(&self, intent: Intent) -> Result<(), Duration> {
-        let now = self.limiter.clock().now();
-        let answer = self.limiter.check_key(&intent);
-        answer.map_err(|not_until: NotUntil<Duration>| not_until.wait_time_from(now))
+        // The time is asked for again only where there is something to wait for.
+        let wait = |until: NotUntil<Duration>| until.wait_time_from(self.limiter.clock().now());
+        self.limiter.check_key(&intent).map_err(wait)
     }
 }
 

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::worker::Worker;
-use crate::decide;
+use crate::decide::{self, Present};
 
 /// How to speak to whoever asked.
 pub(super) struct Asker {
@@ -20,12 +20,15 @@ pub(super) struct Asker {
 impl Asker {
     pub(super) fn of(head: &Parts, worker: &Worker) -> Self {
         let headers = &head.headers;
+        let present = Present::of(headers);
+        let accept = || whole(headers, &ACCEPT);
+        let origin = || decide::allowed_origin(head, &worker.shared.policy).cloned();
         Self {
             method: head.method.clone(),
-            accept: whole(headers, &ACCEPT),
-            origin: decide::allowed_origin(head, &worker.shared.policy).cloned(),
-            has_body: decide::announces_body(headers),
-            takes_trailers: decide::wants_trailers(headers),
+            accept: present.has(Present::ACCEPT).then(accept).flatten(),
+            origin: present.has(Present::ORIGIN).then(origin).flatten(),
+            has_body: present.has(Present::BODY) && decide::announces_body(headers),
+            takes_trailers: present.has(Present::TE) && decide::wants_trailers(headers),
         }
     }
 }

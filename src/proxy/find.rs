@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use super::known_hosts::KnownHost;
 use super::request::Stage;
+use super::worker::Shared;
 use crate::decide::{self, Arrival, Target};
 use crate::model::Match;
 use crate::resolve::{Facts, Keys, Resolver};
@@ -18,31 +19,38 @@ pub(super) fn known(stage: &Stage<'_>, head: &Parts) -> Option<Rc<KnownHost>> {
 
 /// Every name in the head, looked up; the only step that waits for anything but the upstream.
 pub(super) async fn tenant(
-    stage: &Stage<'_>,
+    stage: &mut Stage<'_>,
     arrival: &Arrival,
     known: Option<&KnownHost>,
 ) -> Facts {
-    let shared = &stage.worker.shared;
+    let worker = stage.worker;
+    let Shared {
+        policy,
+        resolver,
+        clock,
+        ..
+    } = &*worker.shared;
     let Target::Tenant(keys) = &arrival.target else {
         return Facts::default();
     };
     // Before the look-ups: what they say would be old after this.
-    let visit = &stage.connection.visit;
-    if shared.policy.redirect.is_some() {
-        Box::pin(shared.policy.settle(visit, &arrival.host.hostname)).await;
+    if policy.redirect.is_some() {
+        let visit = &stage.connection.visit;
+        Box::pin(policy.settle(visit, &arrival.host.hostname)).await;
+        stage.record.now = clock.now();
     }
     if let Some(known) = known {
         let remembered = known.route.borrow();
-        let now = stage.record.time;
-        if let Some(facts) = shared
-            .resolver
-            .facts_at_hand(keys, remembered.as_ref(), now)
-        {
+        let at_hand = resolver.facts_at_hand(keys, remembered.as_ref(), stage.record.now);
+        if let Some((source, facts)) = at_hand {
+            worker.counters.at_hand(source);
             return facts;
         }
     }
     // Boxed, here and above: what is seldom needed must not make the future of every request larger.
-    Box::pin(look_up(&shared.resolver, keys, known)).await
+    let facts = Box::pin(look_up(resolver, keys, known)).await;
+    stage.record.now = clock.now();
+    facts
 }
 
 async fn look_up(resolver: &Resolver, keys: &Keys, known: Option<&KnownHost>) -> Facts {

@@ -34,7 +34,7 @@ pub(super) struct KnownHost {
     pub(super) host: RequestHost,
     pub(super) route: RefCell<Option<Remembered>>,
     pub(super) assertion: RefCell<Slot>,
-    series: RefCell<Option<(Slug, IntCounter)>>,
+    series: RefCell<Option<(Slug, Rc<IntCounter>)>>,
 }
 
 impl KnownHosts {
@@ -83,13 +83,13 @@ impl Generations {
 
 impl KnownHost {
     /// The counter of the tenant called `slug`, whose host this is now.
-    pub(super) fn series(&self, slug: &Slug, find: impl FnOnce() -> IntCounter) -> IntCounter {
+    pub(super) fn series(&self, slug: &Slug, find: impl FnOnce() -> IntCounter) -> Rc<IntCounter> {
         let mut series = self.series.borrow_mut();
         match &*series {
-            Some((of, counter)) if of == slug => counter.clone(),
+            Some((of, counter)) if of == slug => Rc::clone(counter),
             _ => {
-                let counter = find();
-                *series = Some((slug.clone(), counter.clone()));
+                let counter = Rc::new(find());
+                *series = Some((slug.clone(), Rc::clone(&counter)));
                 counter
             }
         }

@@ -14,6 +14,7 @@ use super::fault;
 use super::upload::BodyWatch;
 use super::worker::Worker;
 use crate::clock::Timestamp;
+use crate::decide::rewrite::TraceParent;
 use crate::model::{Code, Hostname, Refusal, Route, Sources};
 use crate::upstream::Upstream;
 
@@ -23,6 +24,8 @@ pub(super) struct Record {
     connection: Rc<Connection>,
     begun: Instant,
     pub(super) time: Timestamp,
+    /// The time after the last look-up that had to wait: what is done between two waits is done at one moment.
+    pub(super) now: Timestamp,
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) version: Version,
@@ -31,10 +34,10 @@ pub(super) struct Record {
     pub(super) host: Option<Hostname>,
     /// What the visitor wrote where a host should be.
     pub(super) host_sent: Option<HeaderValue>,
-    pub(super) trace_parent: Option<HeaderValue>,
+    pub(super) trace_parent: Option<TraceParent>,
     pub(super) route: Option<Arc<Route>>,
     /// The tenant's counter, where it is at hand.
-    pub(super) tenant_series: Option<IntCounter>,
+    pub(super) tenant_series: Option<Rc<IntCounter>>,
     pub(super) sources: Sources,
     pub(super) status: StatusCode,
     pub(super) refusal: Option<(Code, Option<Box<str>>)>,
@@ -62,11 +65,13 @@ impl Record {
         connection: &Rc<Connection>,
         head: &http::request::Parts,
     ) -> Box<Self> {
+        let time = worker.shared.clock.now();
         Box::new(Self {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
             begun: Instant::now(),
-            time: worker.shared.clock.now(),
+            time,
+            now: time,
             method: head.method.clone(),
             uri: head.uri.clone(),
             version: head.version,
@@ -162,8 +167,8 @@ impl Record {
                 .as_ref()
                 .map_or(0, |body| body.received.get()),
             bytes_out: self.bytes_out,
-            request_id: as_text(Some(&self.request_id)).unwrap_or_default(),
-            trace_id: as_text(self.trace_parent.as_ref()).and_then(|parent| parent.get(3..35)),
+            request_id: self.request_id.as_bytes(),
+            trace_id: self.trace_parent.as_ref().map(TraceParent::trace_id),
             retried: self.upstream.as_ref().is_some_and(|part| part.retried),
             complete,
         });
@@ -211,10 +216,6 @@ impl Drop for Record {
 /// The status that is logged where none was sent, because nobody was left to send it to: nginx's 499.
 fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
-}
-
-fn as_text(value: Option<&HeaderValue>) -> Option<&str> {
-    value.and_then(|value| value.to_str().ok())
 }
 
 fn protocol(version: Version) -> &'static str {

@@ -55,7 +55,7 @@ pub(super) async fn answer(
     let mut record = Record::begin(&worker, &connection, &head);
     let ids = worker.ids.draw(&head.headers, connection.visit.trusted);
     record.request_id.clone_from(&ids.request);
-    record.trace_parent = Some(ids.trace_parent.clone());
+    record.trace_parent = Some(ids.trace_parent);
     if inbound.is_readable()
         && let Some(response) = probe(&worker, &head)
     {
@@ -163,7 +163,7 @@ fn decision(
         visit: &stage.connection.visit,
         arrival,
         facts,
-        now: shared.clock.now(),
+        now: stage.record.now,
     };
     stage.record.visitor = decide::origin(head, case.visit, &shared.policy).visitor;
     let decision = decide::decide(&case, &shared.policy);
@@ -208,7 +208,7 @@ fn signed(
         sources: forward.sources,
         host: &forward.hostname,
     };
-    let (signer, now) = (&stage.worker.signer, shared.clock.now());
+    let (signer, now) = (&stage.worker.signer, stage.record.now);
     let mut add = |assertion: &HeaderValue| {
         head.field(identity::TENANT_ASSERTION.as_str(), assertion.as_bytes());
     };
@@ -229,7 +229,7 @@ fn signed(
     Ok(SignedRequest {
         head,
         method: inbound.method.clone(),
-        length: decide::content_length(&inbound.headers),
+        length: forward.length,
         forward,
         permit,
     })

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use prometheus::IntCounter;
 
 use super::access_log::AccessLog;
 use super::h1;
@@ -20,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::EdgeTimeouts;
 use crate::decide::Policy;
 use crate::guard::Guard;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, OwnCounter, OwnHistogram};
 use crate::model::Source;
 use crate::resolve::Resolver;
 use crate::shutdown::Stopping;
@@ -71,16 +70,40 @@ pub(super) struct Worker {
     pub(super) lost: Cell<Option<HeaderValue>>,
 }
 
-/// Counters whose labels were looked up once.
-#[derive(Default)]
+/// What this thread counts for every request: numbers of its own, their labels looked up once.
 pub(super) struct Counters {
     /// By listener, source (4 = none) and status class.
-    served: RefCell<[[[Option<IntCounter>; CLASSES.len()]; Source::ALL.len() + 1]; 2]>,
+    served: RefCell<[[[Option<OwnCounter>; CLASSES.len()]; Source::ALL.len() + 1]; 2]>,
+    duration: OwnHistogram,
+    overhead: OwnHistogram,
+    cache_hits: OwnCounter,
+    /// Hosts found at hand, by source.
+    at_hand: [OwnCounter; Source::ALL.len()],
 }
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Counters {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let found = |source: Source| {
+            let labels = [source.as_str(), "found"];
+            metrics.own(&metrics.resolve.with_label_values(&labels))
+        };
+        Self {
+            served: RefCell::default(),
+            duration: metrics.request_duration.own(),
+            overhead: metrics.edge_overhead.own(),
+            cache_hits: metrics.own(&metrics.cache_hits),
+            at_hand: Source::ALL.map(found),
+        }
+    }
+
+    /// Counts a look-up that the thread could answer from what it has at hand.
+    pub(super) fn at_hand(&self, source: Source) {
+        self.cache_hits.inc();
+        self.at_hand[source as usize].inc();
+    }
+
     /// Counts one request whose answer has ended.
     pub(super) fn request(
         &self,
@@ -103,8 +126,8 @@ impl Counters {
             }
             None => self.served(metrics, listener, record.sources.via(), class),
         }
-        metrics.request_duration.observe(total.as_secs_f64());
-        metrics.edge_overhead.observe(edge.as_secs_f64());
+        self.duration.observe(total.as_secs_f64());
+        self.overhead.observe(edge.as_secs_f64());
         match (&record.tenant_series, &record.route) {
             (Some(counter), _) => counter.inc(),
             (None, Some(route)) => metrics.tenants.counter(&route.slug).inc(),
@@ -117,9 +140,8 @@ impl Counters {
         let slot = &mut self.served.borrow_mut()[listener as usize][source][class];
         let counter = slot.get_or_insert_with(|| {
             let via = via.map_or("none", Source::as_str);
-            metrics
-                .requests
-                .with_label_values(&[listener.as_str(), via, CLASSES[class], ""])
+            let labels = [listener.as_str(), via, CLASSES[class], ""];
+            metrics.own(&metrics.requests.with_label_values(&labels))
         });
         counter.inc();
     }

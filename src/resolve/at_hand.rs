@@ -13,13 +13,14 @@ use crate::model::{Match, Source};
 pub struct Remembered(Kept);
 
 impl Resolver {
-    /// The facts of a request that has no source but its host, if `remembered` still says whose that is.
+    /// The facts of a request that has no source but its host, if `remembered` still says whose that is, with that source. Whoever asks
+    /// counts: each thread can do that by itself.
     pub fn facts_at_hand(
         &self,
         keys: &Keys,
         remembered: Option<&Remembered>,
         now: Timestamp,
-    ) -> Option<Facts> {
+    ) -> Option<(Source, Facts)> {
         let Remembered(kept) = remembered?;
         let source = match (&keys.host, keys) {
             (
@@ -43,13 +44,11 @@ impl Resolver {
         if !holds {
             return None;
         }
-        let found = Match::Found(kept.route.clone());
-        self.metrics.cache_hits.inc();
-        self.counters.count(source, &found);
-        Some(Facts {
-            host: Some(found),
+        let facts = Facts {
+            host: Some(Match::Found(kept.route.clone())),
             ..Facts::default()
-        })
+        };
+        Some((source, facts))
     }
 
     /// The route as it is served while the store is away, if it may be and no applied change speaks against it.

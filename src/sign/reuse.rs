@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::{self, RandomState};
 use std::hash::{BuildHasher, BuildHasherDefault};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -13,14 +13,14 @@ use super::assertion::{Assertion, Claims};
 use crate::clock::Timestamp;
 use crate::model::{Hostname, Prehashed, Sources, TenantId};
 
-/// The assertions of one thread, by what they say. Two generations: what was not asked for while the younger one filled up, or
+/// Assertions by what they say. Two generations: what was not asked for while the younger one filled up, or
 /// during one lifetime, goes.
 pub(super) struct Reuse {
     hasher: RandomState,
     young: Entries,
     old: Entries,
     /// A generation on its way out: given back a few entries at a time, because freeing all at once would hold up a request.
-    leaving: hash_map::IntoIter<u64, Rc<Entry>>,
+    leaving: hash_map::IntoIter<u64, Arc<Entry>>,
     turned_at: Timestamp,
     lifetime: Duration,
     capacity: usize,
@@ -30,7 +30,7 @@ pub(super) struct Reuse {
 #[derive(Default)]
 pub struct Slot {
     generation: u64,
-    entry: Option<Rc<Entry>>,
+    entry: Option<Arc<Entry>>,
 }
 
 impl Slot {
@@ -49,14 +49,14 @@ impl Slot {
     }
 
     /// Keeps what was made under `generation`.
-    pub(super) fn keep(&mut self, generation: u64, entry: Rc<Entry>) {
+    pub(super) fn keep(&mut self, generation: u64, entry: Arc<Entry>) {
         self.generation = generation;
         self.entry = Some(entry);
     }
 }
 
 /// Keyed by hash, so that a look-up needs no owned key. Entries with equal hashes displace each other.
-type Entries = HashMap<u64, Rc<Entry>, BuildHasherDefault<Prehashed>>;
+type Entries = HashMap<u64, Arc<Entry>, BuildHasherDefault<Prehashed>>;
 
 /// An assertion and what it says.
 pub(super) struct Entry {
@@ -69,17 +69,14 @@ pub(super) struct Entry {
 
 /// Where an assertion is kept; from [`Reuse::place`].
 #[derive(Clone, Copy)]
-pub(super) struct Place(u64);
+pub(super) struct Place(pub(super) u64);
 
 impl Reuse {
-    /// For assertions that live for `lifetime`.
-    pub(super) fn new(lifetime: Duration) -> Self {
-        Self::with_capacity(lifetime, GENERATION)
-    }
-
-    fn with_capacity(lifetime: Duration, capacity: usize) -> Self {
+    /// For assertions that live for `lifetime`, at most `capacity` in a generation. Those with equal hashers agree on the
+    /// [`Place`] of everything.
+    pub(super) fn new(lifetime: Duration, capacity: usize, hasher: RandomState) -> Self {
         Self {
-            hasher: RandomState::new(),
+            hasher,
             young: Entries::default(),
             old: Entries::default(),
             leaving: HashMap::new().into_iter(),
@@ -101,15 +98,15 @@ impl Reuse {
         place: Place,
         claims: &Claims<'_>,
         now: Timestamp,
-    ) -> Option<Rc<Entry>> {
+    ) -> Option<Arc<Entry>> {
         if let Some(entry) = self.young.get(&place.0) {
-            return entry.answers(claims, now).then(|| Rc::clone(entry));
+            return entry.answers(claims, now).then(|| Arc::clone(entry));
         }
         let entry = self.old.remove(&place.0)?;
         if !entry.answers(claims, now) {
             return None;
         }
-        self.insert(place, Rc::clone(&entry), now);
+        self.insert(place, Arc::clone(&entry), now);
         Some(entry)
     }
 
@@ -120,13 +117,14 @@ impl Reuse {
         claims: &Claims<'_>,
         assertion: Assertion,
         now: Timestamp,
-    ) -> Rc<Entry> {
-        let entry = Rc::new(Entry::new(claims, assertion));
-        self.insert(place, Rc::clone(&entry), now);
+    ) -> Arc<Entry> {
+        let entry = Arc::new(Entry::new(claims, assertion));
+        self.insert(place, Arc::clone(&entry), now);
         entry
     }
 
-    fn insert(&mut self, place: Place, entry: Rc<Entry>, now: Timestamp) {
+    /// Keeps an entry that is kept elsewhere, too.
+    pub(super) fn insert(&mut self, place: Place, entry: Arc<Entry>, now: Timestamp) {
         self.leaving.by_ref().take(4).for_each(drop);
         let grown_old = now < self.turned_at || now.since(self.turned_at) >= self.lifetime;
         if grown_old || self.young.len() >= self.capacity {
@@ -179,7 +177,7 @@ fn tenant(claims: &Claims<'_>) -> Option<(TenantId, u64)> {
 
 /// Entries in one generation. A node that serves 100,000 tenants at once signs for each of them twice a minute only if all fit;
 /// an entry takes about 1 KB, and only tenants seen within the last two lifetimes have one.
-const GENERATION: usize = 128 * 1024;
+pub(super) const GENERATION: usize = 128 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -210,6 +210,31 @@ fn an_assertion_is_sent_again_only_where_it_would_say_the_same() {
 }
 
 #[test]
+fn what_one_thread_has_signed_the_others_send_too() {
+    let (signer, key, sealer) = with_key();
+    let [one, other] = [signer.thread(), signer.thread()];
+    let (first, host) = (route(1), host("acme.example.com"));
+    let second = |seconds: u64| START.plus(Duration::from_secs(seconds));
+    let of = |thread: &ThreadSigner, route: &Route, at: u64| {
+        thread.assertion(&claims(route, &host), second(at)).unwrap()
+    };
+    // Signed anew it would be of another second.
+    let made = of(&one, &first, 0);
+    assert_eq!(of(&other, &first, 1), made);
+    assert_eq!(of(&other, &first, 2), made);
+    // Whoever comes first renews it for both.
+    let renewed = of(&other, &first, 30);
+    assert_ne!(renewed, made);
+    assert_eq!(of(&one, &first, 31), renewed);
+    // Another version of the row says something else, another ring may hold another key.
+    let changed = of(&one, &route(2), 32);
+    assert_ne!(changed, renewed);
+    assert_eq!(of(&other, &route(2), 33), changed);
+    signer.load(&[key], &sealer).unwrap();
+    assert_ne!(of(&other, &route(2), 34), changed);
+}
+
+#[test]
 fn a_restored_store_makes_threads_forget() {
     let (signer, ..) = with_key();
     let thread = signer.thread();

@@ -36,7 +36,13 @@ fn sent(fields: &[(&str, &str)], change: impl FnOnce(&mut Forward)) -> (String, 
     };
     change(&mut forward);
     let id = HeaderValue::from_static("id");
-    let ids = rewrite::ids(&head.headers, false, id, TRACE, SPAN);
+    let ids = rewrite::ids(
+        &head.headers,
+        false,
+        id,
+        TRACE.as_bytes().try_into().unwrap(),
+        SPAN.as_bytes().try_into().unwrap(),
+    );
     let origin = origin(&head, &visit, &policy);
     let head = outbound(Vec::new(), &head, &forward, &visit, &origin, &policy, &ids);
     let mut fields = HeaderMap::new();

@@ -1,15 +1,20 @@
 //! Text as the inside of a JSON string that is also safe to show on a terminal.
 
+use crate::model::eights::{self, are, each};
+
 /// Appends `text` to `out`. Quotes, backslashes and everything that is not shown as itself are escaped: the control characters of
 /// ASCII and Latin-1 (a terminal obeys U+009B as it does ESC `[`), DEL, line and paragraph separators, and the marks that
 /// turn the direction of writing. What is not UTF-8 becomes `\ufffd`.
 pub(super) fn write(out: &mut Vec<u8>, text: &[u8]) {
-    let plain = text
-        .iter()
-        .position(|byte| !is_plain(*byte))
-        .unwrap_or(text.len());
-    out.extend_from_slice(&text[..plain]);
-    for chunk in text[plain..].utf8_chunks() {
+    if are_plain(text) {
+        out.extend_from_slice(text);
+    } else {
+        write_with_care(out, text);
+    }
+}
+
+fn write_with_care(out: &mut Vec<u8>, text: &[u8]) {
+    for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
             write_char(out, character);
         }
@@ -19,9 +24,13 @@ pub(super) fn write(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Almost every byte there is: needs no second look.
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+/// Whether all bytes are of the kind that nearly all are: printable ASCII, neither quote nor backslash.
+fn are_plain(text: &[u8]) -> bool {
+    !eights::any(text, b' ', |word| {
+        // Beyond ASCII, below the space, and DEL.
+        let hidden = word | word.wrapping_sub(each(b' ')) | word.wrapping_add(each(1));
+        hidden | are(word, b'"') | are(word, b'\\')
+    })
 }
 
 fn write_char(out: &mut Vec<u8>, character: char) {
@@ -79,6 +88,19 @@ mod tests {
             (b"cut \xf0\x9f\xa6", r"cut \ufffd"),
         ] {
             assert_eq!(escaped(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_byte_that_is_not_plain_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let plain = matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+            for place in 0..17 {
+                let mut text = *b"a plain beginning";
+                text[place] = byte;
+                assert_eq!(are_plain(&text), plain, "{byte} at {place}");
+                assert_eq!(are_plain(&text[place..=place]), plain, "{byte} alone");
+            }
         }
     }
 

@@ -5,9 +5,24 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::decide;
+use crate::model::eights::{self, are};
 use crate::model::{Code, Sources, TenantId};
 
 use super::escape;
+
+/// A member's name as it stands in the line.
+macro_rules! name {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
+/// As [`name!`], with the quote before a value that is a text.
+macro_rules! text {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":\"")
+    };
+}
 
 /// One request, borrowed from whoever answered it.
 #[derive(Debug, Clone, Copy)]
@@ -57,9 +72,9 @@ pub struct AccessRecord<'a> {
     /// Bytes of the answer's body.
     pub bytes_out: u64,
     /// The request's number.
-    pub request_id: &'a str,
+    pub request_id: &'a [u8],
     /// The trace it belongs to, 32 hexadecimal digits.
-    pub trace_id: Option<&'a str>,
+    pub trace_id: Option<&'a [u8]>,
     /// Whether it was sent a second time.
     pub retried: bool,
     /// Whether the whole answer was handed over.
@@ -69,66 +84,73 @@ pub struct AccessRecord<'a> {
 impl AccessRecord<'_> {
     /// Appends the line with its end. What is `None` is left out; times are in milliseconds or, inside, in microseconds.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.reserve(USUAL);
         let mut line = Object::begin(out);
-        line.bytes("ts", &self.time.rfc3339());
-        line.text("node", self.node);
-        line.text("listener", self.listener);
-        line.text("proto", self.protocol);
-        line.maybe("tls", self.tls);
-        line.address("visitor", self.visitor, None);
-        line.bytes("method", first(self.method.as_bytes(), MAX_METHOD));
-        line.bytes("host", first(without_userinfo(self.host), MAX_HOST));
-        line.bytes("path", first(without_query(self.path), MAX_PATH));
-        line.number("status", self.status.into());
-        line.maybe("refusal", self.refusal.map(Code::as_str));
+        line.plain("{\"ts\":\"", &self.time.rfc3339());
+        line.text(text!("node"), self.node);
+        line.text(text!("listener"), self.listener);
+        line.text(text!("proto"), self.protocol);
+        line.maybe(text!("tls"), self.tls);
+        line.address(text!("visitor"), self.visitor, None);
+        line.bytes(text!("method"), first(self.method.as_bytes(), MAX_METHOD));
+        line.bytes(text!("host"), first(without_userinfo(self.host), MAX_HOST));
+        line.bytes(text!("path"), first(without_query(self.path), MAX_PATH));
+        line.number(name!("status"), self.status.into());
+        line.maybe(text!("refusal"), self.refusal.map(Code::as_str));
         if let Some(reason) = self.reason {
-            line.bytes("reason", first(reason.as_bytes(), MAX_REASON));
+            line.bytes(text!("reason"), first(reason.as_bytes(), MAX_REASON));
         }
         self.write_tenant(&mut line);
         self.write_upstream(&mut line);
-        line.number("edge_us", micros(self.edge_time));
-        line.millis("total_ms", self.total_time);
-        line.number("bytes_in", self.bytes_in);
-        line.number("bytes_out", self.bytes_out);
-        line.flag("complete", self.complete);
-        line.text("request_id", self.request_id);
-        line.maybe("trace_id", self.trace_id);
+        line.number(name!("edge_us"), micros(self.edge_time));
+        line.millis(name!("total_ms"), self.total_time);
+        line.number(name!("bytes_in"), self.bytes_in);
+        line.number(name!("bytes_out"), self.bytes_out);
+        line.flag(name!("complete"), self.complete);
+        line.bytes(text!("request_id"), self.request_id);
+        if let Some(trace) = self.trace_id {
+            line.bytes(text!("trace_id"), trace);
+        }
         line.end();
     }
 
     fn write_tenant(&self, line: &mut Object<'_>) {
         if let Some(tenant) = self.tenant {
-            line.bytes(
-                "tenant",
-                tenant.0.hyphenated().encode_lower(&mut [0; 36]).as_bytes(),
-            );
+            let id = tenant.0.hyphenated();
+            line.plain(text!("tenant"), id.encode_lower(&mut [0; 36]).as_bytes());
         }
-        line.maybe("slug", self.slug);
-        line.text("via", self.sources.via_str());
+        line.maybe(text!("slug"), self.slug);
+        line.plain(text!("via"), self.sources.via_str().as_bytes());
         let names = self.sources.iter().map(|source| source.as_str());
-        line.list("agree", names);
+        line.list(name!("agree"), names);
     }
 
     fn write_upstream(&self, line: &mut Object<'_>) {
-        line.maybe("upstream", self.upstream);
+        line.maybe(text!("upstream"), self.upstream);
         if let Some(endpoint) = self.endpoint {
-            line.address("endpoint", endpoint.ip(), Some(endpoint.port()));
+            line.address(text!("endpoint"), endpoint.ip(), Some(endpoint.port()));
         }
         if let Some(time) = self.upstream_time {
-            line.millis("upstream_ms", time);
+            line.millis(name!("upstream_ms"), time);
         }
-        line.flag("retried", self.retried);
+        line.flag(name!("retried"), self.retried);
     }
 }
 
 /// A path may come with its query by mistake; a secret must not get here even so.
 fn without_query(path: &[u8]) -> &[u8] {
+    if !eights::any(path, b'/', |word| are(word, b'?') | are(word, b'#')) {
+        return path;
+    }
     let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
     &path[..end.unwrap_or(path.len())]
 }
 
 /// `user:password@host` is refused, but logged all the same.
 fn without_userinfo(host: &[u8]) -> &[u8] {
+    if !eights::any(host, b'.', |word| are(word, b'@')) {
+        return host;
+    }
     let start = host
         .iter()
         .rposition(|byte| *byte == b'@')
@@ -149,52 +171,52 @@ fn first(text: &[u8], most: usize) -> &[u8] {
 }
 
 fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    // Not `as_micros`, which multiplies in 128 bits.
+    let seconds = time.as_secs().saturating_mul(1_000_000);
+    seconds.saturating_add(time.subsec_micros().into())
 }
 
-/// A JSON object being written. Names are ours and need no escaping.
+/// A JSON object being written. Names are ours and need no escaping: each is one text with what stands around it, from [`name!`]
+/// or [`text!`].
 struct Object<'a> {
     out: &'a mut Vec<u8>,
-    next: u8,
 }
 
 impl<'a> Object<'a> {
     fn begin(out: &'a mut Vec<u8>) -> Self {
-        Self { out, next: b'{' }
+        Self { out }
     }
 
     fn end(self) {
         self.out.extend_from_slice(b"}\n");
     }
 
-    fn name(&mut self, name: &str) {
-        self.out.push(std::mem::replace(&mut self.next, b','));
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn bytes(&mut self, name: &str, value: &[u8]) {
-        self.name(name);
-        self.out.push(b'"');
+    fn bytes(&mut self, name: &'static str, value: &[u8]) {
+        self.put(name);
         escape::write(self.out, value);
         self.out.push(b'"');
     }
 
-    fn text(&mut self, name: &str, value: &str) {
+    /// A text that needs no escaping.
+    fn plain(&mut self, name: &'static str, value: &[u8]) {
+        self.put(name);
+        self.out.extend_from_slice(value);
+        self.out.push(b'"');
+    }
+
+    fn text(&mut self, name: &'static str, value: &str) {
         self.bytes(name, value.as_bytes());
     }
 
-    fn maybe(&mut self, name: &str, value: Option<&str>) {
+    fn maybe(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
     /// Addresses, whose text needs no escaping; with a port an IPv6 one stands in brackets.
-    fn address(&mut self, name: &str, ip: IpAddr, port: Option<u16>) {
-        self.name(name);
-        self.out.push(b'"');
+    fn address(&mut self, name: &'static str, ip: IpAddr, port: Option<u16>) {
+        self.put(name);
         let bracketed = ip.is_ipv6() && port.is_some();
         if bracketed {
             self.out.push(b'[');
@@ -210,46 +232,48 @@ impl<'a> Object<'a> {
         self.out.push(b'"');
     }
 
-    fn number(&mut self, name: &str, value: u64) {
-        self.name(name);
+    fn number(&mut self, name: &'static str, value: u64) {
+        self.put(name);
         self.digits(value);
     }
 
     fn digits(&mut self, value: u64) {
-        self.out
-            .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self.put(itoa::Buffer::new().format(value));
     }
 
     /// Milliseconds with three decimals.
-    fn millis(&mut self, name: &str, value: Duration) {
+    fn millis(&mut self, name: &'static str, value: Duration) {
         let micros = micros(value);
         self.number(name, micros / 1000);
-        let rest = micros % 1000;
-        self.out.push(b'.');
-        for divisor in [100, 10, 1] {
-            self.out.push(b"0123456789"[(rest / divisor % 10) as usize]);
-        }
+        let rest = (micros % 1000) as u16;
+        let digit = |value: u16| b'0' + (value % 10) as u8;
+        let decimals = [b'.', digit(rest / 100), digit(rest / 10), digit(rest)];
+        self.out.extend_from_slice(&decimals);
     }
 
-    fn flag(&mut self, name: &str, value: bool) {
-        self.name(name);
-        self.out
-            .extend_from_slice(if value { b"true" } else { b"false" });
+    fn flag(&mut self, name: &'static str, value: bool) {
+        self.put(name);
+        self.put(if value { "true" } else { "false" });
     }
 
-    fn list(&mut self, name: &str, values: impl Iterator<Item = &'static str>) {
-        self.name(name);
-        self.out.push(b'[');
-        for (index, value) in values.enumerate() {
-            self.out
-                .extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
-            self.out.extend_from_slice(value.as_bytes());
-            self.out.push(b'"');
+    fn list(&mut self, name: &'static str, values: impl Iterator<Item = &'static str>) {
+        self.put(name);
+        let mut before = "[\"";
+        for value in values {
+            self.put(before);
+            self.put(value);
+            before = "\",\"";
         }
-        self.out.push(b']');
+        self.put(if before == "[\"" { "[]" } else { "\"]" });
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
     }
 }
 
+/// Bytes of most lines, with some to spare.
+const USUAL: usize = 1024;
 const MAX_METHOD: usize = 32;
 const MAX_HOST: usize = 255;
 const MAX_PATH: usize = 2048;

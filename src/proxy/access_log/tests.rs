@@ -43,8 +43,8 @@ fn record() -> AccessRecord<'static> {
         total_time: Duration::from_micros(12_345_678),
         bytes_in: 5,
         bytes_out: 1_048_576,
-        request_id: "r-1",
-        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+        request_id: b"r-1",
+        trace_id: Some(b"4bf92f3577b34da6a3ce929d0e0e4736"),
         retried: false,
         complete: true,
     }
@@ -131,7 +131,7 @@ fn i9_nothing_a_visitor_sends_breaks_the_line() {
         method: "G\u{1b}[31m",
         host: b"a\"\n{\"fake\":1}",
         path: b"/\xff\r\n\x7f",
-        request_id: "\"}\n",
+        request_id: b"\"}\n",
         reason: Some("\u{202e}"),
         ..record()
     });

@@ -10,6 +10,10 @@ use crate::sign::tests::{host, route};
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const LIFETIME: Duration = Duration::from_secs(60);
 
+fn reuse(capacity: usize) -> Reuse {
+    Reuse::new(LIFETIME, capacity, RandomState::new())
+}
+
 fn assertion(text: &str) -> Assertion {
     Assertion {
         value: HeaderValue::from_str(text).unwrap(),
@@ -42,7 +46,7 @@ fn find(reuse: &mut Reuse, name: &str) -> Option<HeaderValue> {
 
 #[test]
 fn it_holds_two_generations_and_keeps_what_is_asked_for() {
-    let mut reuse = Reuse::with_capacity(LIFETIME, 10);
+    let mut reuse = reuse(10);
     keep(&mut reuse, "loved.test", NOW);
     for number in 0..1000 {
         keep(&mut reuse, &format!("host{number}.test"), NOW);
@@ -57,7 +61,7 @@ fn it_holds_two_generations_and_keeps_what_is_asked_for() {
 
 #[test]
 fn what_nobody_asks_for_is_gone_after_two_lifetimes() {
-    let mut reuse = Reuse::with_capacity(LIFETIME, 1000);
+    let mut reuse = reuse(1000);
     for number in 0..100 {
         keep(&mut reuse, &format!("host{number}.test"), NOW);
     }
@@ -72,7 +76,7 @@ fn what_nobody_asks_for_is_gone_after_two_lifetimes() {
 
 #[test]
 fn equal_hashes_are_not_equal_claims() {
-    let mut reuse = Reuse::with_capacity(LIFETIME, 10);
+    let mut reuse = reuse(10);
     let (ours, theirs) = (host("ours.test"), host("theirs.test"));
     let route = route(1);
     let place = Place(7);
@@ -144,7 +148,7 @@ fn hand_out(reuse: &mut Reuse, slot: &mut Slot, said: &Said, collide: bool) -> [
         None => reuse.keep(place, &claims, assertion(&format!("{said:?}")), NOW),
     };
     if slot.get(1, &claims, NOW).is_none() {
-        slot.keep(1, Rc::clone(&entry));
+        slot.keep(1, Arc::clone(&entry));
     }
     let kept = slot.get(1, &claims, NOW).unwrap().clone();
     [entry.value().clone(), kept]
@@ -155,7 +159,7 @@ proptest! {
     fn g6_no_two_statements_share_an_assertion(
         all in prop::collection::vec((said(), any::<bool>()), 1..60)
     ) {
-        let (mut reuse, mut slot) = (Reuse::with_capacity(LIFETIME, 10), Slot::default());
+        let (mut reuse, mut slot) = (reuse(10), Slot::default());
         for (said, collide) in &all {
             let wanted = format!("{said:?}");
             for handed in hand_out(&mut reuse, &mut slot, said, *collide) {
