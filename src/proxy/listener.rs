@@ -203,7 +203,9 @@ fn take_in(worker: &Rc<Worker>, passed: Passed) {
 
 fn begin(worker: &Rc<Worker>, socket: TcpStream, kind: Kind, permit: ConnectionPermit, seat: Seat) {
     let place = Place::take(worker, kind, permit, seat);
-    tokio::task::spawn_local(connection::serve(Rc::clone(worker), socket, kind, place));
+    // It has room for a handshake and for either protocol: boxed, so that tokio, at its begin and at its end, does not copy it.
+    let serving = Box::pin(connection::serve(Rc::clone(worker), socket, kind, place));
+    tokio::task::spawn_local(serving);
 }
 
 /// What one connection takes up, given back when nothing of it is left: no request, no tunnel.
