@@ -219,16 +219,22 @@ fn start_threads(
             share.push((edge.kind, socket));
         }
     }
-    let start = |(index, sockets): (usize, Vec<_>)| {
+    let posts = proxy::posts(workers);
+    let start = |(index, (sockets, post)): (usize, (Vec<_>, _))| {
         let (shared, alive) = (Arc::clone(shared), alive.clone());
         let seed = rand::random();
         let run = move || async move {
-            proxy::run(shared, sockets, seed).await;
+            proxy::run(shared, sockets, post, seed).await;
             drop(alive);
         };
         crate::runtime::data_plane(index, run).map_err(system("a data-plane thread"))
     };
-    shares.into_iter().enumerate().map(start).collect()
+    shares
+        .into_iter()
+        .zip(posts)
+        .enumerate()
+        .map(start)
+        .collect()
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {

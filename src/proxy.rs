@@ -28,11 +28,13 @@ mod record;
 pub mod refusal;
 mod request;
 mod respond;
+mod spread;
 mod upgrade;
 mod upload;
 mod worker;
 
 pub use listener::{Bound, Kind, bind};
+pub use spread::{Post, posts};
 pub use worker::Shared;
 
 use crate::shutdown::Phase;
@@ -44,7 +46,12 @@ use open::Connections;
 use worker::{Counters, Worker};
 
 /// Runs one data-plane thread: accepts on its sockets, serves, and returns when everything has ended or time is up.
-pub async fn run(shared: Arc<Shared>, sockets: Vec<(Kind, StdListener)>, seed: [u8; 32]) {
+pub async fn run(
+    shared: Arc<Shared>,
+    sockets: Vec<(Kind, StdListener)>,
+    post: Post,
+    seed: [u8; 32],
+) {
     let stopping = shared.stopping.clone();
     let worker = Rc::new(Worker {
         signer: shared.signer.thread(),
@@ -61,11 +68,14 @@ pub async fn run(shared: Arc<Shared>, sockets: Vec<(Kind, StdListener)>, seed: [
     let watch = Rc::clone(&worker.live).watch(Arc::clone(&worker.shared.resolver));
     let watching = tokio::task::spawn_local(watch);
     let ending = tokio::task::spawn_local(Rc::clone(&worker.connections).watch(stopping.clone()));
-    let mut accepting = Vec::new();
+    let Post { desk, inbox } = post;
+    let receive = listener::receive(Rc::clone(&worker), inbox);
+    let mut accepting = vec![tokio::task::spawn_local(receive)];
     for (kind, socket) in sockets {
         match tokio::net::TcpListener::from_std(socket) {
             Ok(listener) => accepting.push(tokio::task::spawn_local(listener::accept(
                 Rc::clone(&worker),
+                desk.clone(),
                 listener,
                 kind,
             ))),

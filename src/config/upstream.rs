@@ -11,6 +11,10 @@ use super::secret_file::{self, MIN_HMAC_KEY};
 use super::section::Section;
 use crate::model::{Hostname, Secret};
 
+/// Idle connections kept by default: what a dozen visitors over HTTP/2 can have under way at once. Whatever is above it is connected
+/// anew each time, at twice the price of a request; an idle connection is a socket and little else, and goes with `keep_alive`.
+const IDLE_CONNECTIONS: usize = 1024;
+
 /// `[[upstream]]`
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -113,7 +117,7 @@ impl Upstream {
                 .text("host", host_policy)
                 .unwrap_or(HostPolicy::Preserve),
             timeouts: section.sub("timeouts", UpstreamTimeouts::read),
-            idle_connections: section.count("idle_connections", 128, 0..=100_000),
+            idle_connections: section.count("idle_connections", IDLE_CONNECTIONS, 0..=100_000),
             hmac_secret: section.text("hmac_secret_file", |path| {
                 secret_file::read(path, MIN_HMAC_KEY)
             }),
@@ -133,7 +137,7 @@ impl Upstream {
             balance: Balance::PowerOfTwo,
             host: HostPolicy::Preserve,
             timeouts: UpstreamTimeouts::default(),
-            idle_connections: 128,
+            idle_connections: IDLE_CONNECTIONS,
             hmac_secret: None,
             ca_file: None,
         }

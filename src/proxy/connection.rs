@@ -145,10 +145,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let ending = Rc::clone(connection.place.ending());
-    let executor = OnThread {
+    let executor = OnThread(Rc::new(Streams {
         state: Arc::clone(&connection.state),
         stalled: worker.shared.metrics.streams_stalled.clone(),
-    };
+    }));
     let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
@@ -242,7 +242,11 @@ fn service(
 
 /// Runs hyper's HTTP/2 streams on the thread they came in on, each so that it can be ended by itself.
 #[derive(Clone, Debug)]
-struct OnThread {
+struct OnThread(Rc<Streams>);
+
+/// What the streams of a connection have in common. hyper keeps an executor for each of them.
+#[derive(Debug)]
+struct Streams {
     state: Arc<ConnectionState>,
     stalled: IntCounter,
 }
@@ -252,17 +256,19 @@ where
     F: Future + 'static,
 {
     fn execute(&self, future: F) {
-        let Self { state, stalled } = self.clone();
+        let Self(streams) = self.clone();
         let (handle, registration) = AbortHandle::new_pair();
-        // The first poll of hyper's future asks the service, where the request begins.
-        let serving = async move {
-            state.begin_stream(handle);
-            future.await;
-        };
+        // It has room for an answer's body: boxed, so that neither what goes around it nor tokio, at its begin and at its end, copies it.
+        let future = Box::pin(future);
         tokio::task::spawn_local(async move {
+            let serving = async {
+                // The first poll of hyper's future asks the service, where the request begins.
+                streams.state.begin_stream(handle);
+                future.await;
+            };
             // What is dropped unfinished is what h2 resets, with CANCEL; the bytes that wait behind the window go with it.
             if Abortable::new(serving, registration).await.is_err() {
-                stalled.inc();
+                streams.stalled.inc();
             }
         });
     }

@@ -42,7 +42,10 @@ impl IdSource {
         let mut trace: TraceId = [0; TRACE];
         trace.copy_from_slice(&id);
         let drawn = HeaderValue::from_maybe_shared(id).unwrap_or(HeaderValue::from_static("0"));
-        rewrite::ids(headers, trusted, drawn, &trace, &span)
+        let mut ids = rewrite::ids(headers, trusted, drawn, &trace, &span);
+        // No other answer has it: HTTP/2 would push what recurs out of its table for it, and look through all earlier ones each time.
+        ids.request.set_sensitive(true);
+        ids
     }
 }
 
@@ -108,5 +111,19 @@ mod tests {
                 assert!(seen.insert(id.to_owned()), "{id} came twice");
             }
         }
+    }
+
+    /// With a place in HTTP/2's table of fields each id would push out what recurs, and be looked through with all the others for every
+    /// later answer.
+    #[test]
+    fn an_id_gets_no_place_in_a_table_of_fields() {
+        let source = IdSource::new(StdRng::from_seed([7; 32]));
+        let mut headers = HeaderMap::new();
+        assert!(source.draw(&headers, false).request.is_sensitive());
+        let given = HeaderValue::from_static("0af7651916cd43dd8448eb211c80319c");
+        headers.insert(&rewrite::REQUEST_ID, given.clone());
+        let kept = source.draw(&headers, true).request;
+        assert_eq!(kept, given);
+        assert!(kept.is_sensitive());
     }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use prometheus::IntGauge;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use super::connection;
 use super::open::{Ending, OpenConnection};
+use super::spread::{Desk, Passed, Seat};
 use super::worker::Worker;
 use crate::guard::ConnectionPermit;
 use crate::metrics::Metrics;
@@ -53,7 +55,8 @@ pub struct Bound {
     pub sockets: Vec<StdListener>,
 }
 
-/// Binds `address` once for each of `threads`; the kernel spreads visitors over the sockets (`SO_REUSEPORT`).
+/// Binds `address` once for each of `threads`; the kernel spreads visitors over the sockets (`SO_REUSEPORT`), and the threads even out
+/// what is left to chance.
 ///
 /// # Errors
 /// The address is in use by a socket of somebody else, may not be used, or is not of this machine.
@@ -104,12 +107,12 @@ impl Bound {
 }
 
 /// Accepts until draining begins.
-pub(super) async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind) {
+pub(super) async fn accept(worker: Rc<Worker>, desk: Desk, listener: TcpListener, kind: Kind) {
     let stopping = worker.shared.stopping.clone();
     let accepting = async {
         loop {
             match listener.accept().await {
-                Ok((socket, remote)) => admit(&worker, socket, remote, kind),
+                Ok((socket, remote)) => admit(&worker, &desk, socket, remote, kind),
                 Err(error) if is_the_visitors(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -129,7 +132,7 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind
     while let Ok((socket, remote)) = listener.accept() {
         let socket = socket.set_nonblocking(true).map(|()| socket);
         if let Ok(socket) = socket.and_then(TcpStream::from_std) {
-            admit(&worker, socket, remote, kind);
+            admit(&worker, &desk, socket, remote, kind);
         }
     }
 }
@@ -143,13 +146,66 @@ fn is_the_visitors(error: &io::Error) -> bool {
     )
 }
 
-fn admit(worker: &Rc<Worker>, socket: TcpStream, remote: SocketAddr, kind: Kind) {
+fn admit(worker: &Rc<Worker>, desk: &Desk, socket: TcpStream, remote: SocketAddr, kind: Kind) {
     // The guard counts those that it turns away.
     let Ok(permit) = worker.shared.guard.connection(remote.ip()) else {
         return;
     };
-    let place = Place::take(worker, kind, permit);
-    tokio::task::spawn_local(connection::serve(Rc::clone(worker), socket, kind, place));
+    let seat = desk.seat();
+    if desk.is_own(&seat) {
+        return begin(worker, socket, kind, permit, seat);
+    }
+    let Ok(socket) = socket.into_std() else {
+        return;
+    };
+    let passed = Passed {
+        socket,
+        kind,
+        permit,
+        seat,
+    };
+    if let Err(back) = desk.pass(passed) {
+        take_in(worker, back);
+    }
+}
+
+/// Serves what other threads have accepted and passed on, until draining begins: then they pass on no more.
+pub(super) async fn receive(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Passed>) {
+    let stopping = worker.shared.stopping.clone();
+    let receiving = async {
+        while let Some(passed) = inbox.recv().await {
+            take_in(&worker, passed);
+        }
+    };
+    tokio::select! {
+        () = receiving => {}
+        () = stopping.reached(Phase::Draining) => {}
+    }
+    inbox.close();
+    while let Some(passed) = inbox.recv().await {
+        take_in(&worker, passed);
+    }
+}
+
+/// Serves a connection that was accepted elsewhere.
+fn take_in(worker: &Rc<Worker>, passed: Passed) {
+    let Passed {
+        socket,
+        kind,
+        permit,
+        seat,
+    } = passed;
+    match TcpStream::from_std(socket) {
+        Ok(socket) => begin(worker, socket, kind, permit, seat),
+        Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+    }
+}
+
+fn begin(worker: &Rc<Worker>, socket: TcpStream, kind: Kind, permit: ConnectionPermit, seat: Seat) {
+    let place = Place::take(worker, kind, permit, seat);
+    // It has room for a handshake and for either protocol: boxed, so that tokio, at its begin and at its end, does not copy it.
+    let serving = Box::pin(connection::serve(Rc::clone(worker), socket, kind, place));
+    tokio::task::spawn_local(serving);
 }
 
 /// What one connection takes up, given back when nothing of it is left: no request, no tunnel.
@@ -157,10 +213,11 @@ pub(super) struct Place {
     gauge: IntGauge,
     open: OpenConnection,
     _permit: ConnectionPermit,
+    _seat: Seat,
 }
 
 impl Place {
-    fn take(worker: &Worker, kind: Kind, permit: ConnectionPermit) -> Self {
+    fn take(worker: &Worker, kind: Kind, permit: ConnectionPermit, seat: Seat) -> Self {
         let gauges = &worker.shared.metrics.open_connections;
         let gauge = gauges.with_label_values(&[kind.as_str()]);
         gauge.inc();
@@ -168,6 +225,7 @@ impl Place {
             gauge,
             open: worker.connections.open(),
             _permit: permit,
+            _seat: seat,
         }
     }
 

@@ -40,6 +40,7 @@ mod resolve;
 mod seeds;
 mod shutdown;
 mod sign;
+mod spread;
 mod stalls;
 mod store;
 mod storm;

@@ -103,7 +103,8 @@ impl DataPlane {
             .into_iter()
             .map(|socket| (bound.kind, socket))
             .collect();
-        let run = move || proxy::run(Arc::new(shared), sockets, [7; 32]);
+        let post = proxy::posts(1).remove(0);
+        let run = move || proxy::run(Arc::new(shared), sockets, post, [7; 32]);
         Self {
             address: bound.address,
             metrics,
