@@ -9,7 +9,7 @@ use uuid::Uuid;
 use vestibule::clock::Timestamp;
 use vestibule::config::Config;
 use vestibule::decide::rewrite::{self, RequestIds};
-use vestibule::decide::{self, Arrival, Case, Decision, Forward, Policy, Visit};
+use vestibule::decide::{self, Arrival, Case, Decision, Forward, Policy, Present, Visit};
 use vestibule::metrics::Metrics;
 use vestibule::model::{LimitOverrides, Match, Placement, Route, Slug, TenantId, TenantState};
 use vestibule::resolve::Facts;
@@ -76,6 +76,7 @@ impl World {
             head: request.body(()).unwrap().into_parts().0,
             ids: rewrite::ids(
                 &HeaderMap::new(),
+                Present::default(),
                 false,
                 HeaderValue::from_static("0af7651916cd43dd8448eb211c80319c"),
                 b"0af7651916cd43dd8448eb211c80319c",

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::rewrite;
 use super::{
-    Answer, Arrival, Case, Decision, Forward, HostClass, Policy, Target, Visit, decide, forwarded,
+    Answer, Arrival, Case, Decision, Forward, HostClass, Policy, Present, Target, Visit, decide,
+    forwarded,
 };
 use crate::clock::Timestamp;
 use crate::config::HostPolicy;
@@ -272,6 +273,7 @@ fn forwarded(
     let unknown = HeaderValue::from_static("(drawn for each request)");
     let ids = rewrite::ids(
         &inbound.headers,
+        Present::of(&inbound.headers),
         visit.trusted,
         unknown,
         b"(drawn where no trace continues)",

@@ -39,10 +39,10 @@ pub(super) fn check(head: &Parts, limit: usize) -> Result<Present, Refusal> {
     Ok(present)
 }
 
-/// Which of the fields are there that a decision asks for. Most requests have none of them, and each would have to be looked up: one
+/// Which of the fields are there that somebody asks for before the head is written anew. Most requests have none of them, and each would have to be looked up: one
 /// pass over all names costs less.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Present(u8);
+pub struct Present(u16);
 
 impl Present {
     pub(super) const AUTHORIZATION: Self = Self(1);
@@ -56,6 +56,8 @@ impl Present {
     pub const ORIGIN: Self = Self(1 << 6);
     /// `TE`
     pub const TE: Self = Self(1 << 7);
+    pub(super) const TRACE_PARENT: Self = Self(1 << 8);
+    pub(super) const REQUEST_ID: Self = Self(1 << 9);
     /// What says that a body follows: [`announces_body`].
     pub const BODY: Self = Self(Self::CONTENT_LENGTH.0 | Self::TRANSFER_ENCODING.0);
 
@@ -81,6 +83,8 @@ impl Present {
             "accept" => Self::ACCEPT,
             "origin" => Self::ORIGIN,
             "te" => Self::TE,
+            "traceparent" => Self::TRACE_PARENT,
+            "x-request-id" => Self::REQUEST_ID,
             _ => return,
         };
         self.0 |= field.0;

@@ -14,12 +14,14 @@ pub(crate) const fn each(byte: u8) -> u64 {
 }
 
 /// Asks whether a byte is `wanted`.
+#[inline]
 pub(crate) const fn are(word: u64, wanted: u8) -> u64 {
     let word = word ^ each(wanted);
     word.wrapping_sub(each(1)) & !word
 }
 
 /// Whether `question` says yes to any byte of `text`. To `filler` it says no: a text that is shorter than a word is filled up with it.
+#[inline]
 pub(crate) fn any(text: &[u8], filler: u8, question: impl Fn(u64) -> u64) -> bool {
     let (words, rest) = text.as_chunks::<WORD>();
     let mut answers = 0;

@@ -18,9 +18,9 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn of(head: &Parts, worker: &Worker) -> Self {
+    /// Whoever sent `head`, in which `present` are.
+    pub(super) fn of(head: &Parts, present: Present, worker: &Worker) -> Self {
         let headers = &head.headers;
-        let present = Present::of(headers);
         let accept = || whole(headers, &ACCEPT);
         let origin = || decide::allowed_origin(head, &worker.shared.policy).cloned();
         Self {

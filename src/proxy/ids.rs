@@ -8,6 +8,7 @@ use http::header::HeaderMap;
 use rand::RngCore;
 use rand::rngs::StdRng;
 
+use crate::decide::Present;
 use crate::decide::rewrite::{self, RequestIds, SpanId, TraceId};
 
 /// A data-plane thread's source of ids.
@@ -36,13 +37,13 @@ impl IdSource {
         Self(RefCell::new(Batch { rng, left }))
     }
 
-    /// The ids of a request: a trusted proxy's request id is kept, a valid trace is continued.
-    pub(super) fn draw(&self, headers: &HeaderMap, trusted: bool) -> RequestIds {
+    /// The ids of a request, whose head has `present`: a trusted proxy's request id is kept, a valid trace is continued.
+    pub(super) fn draw(&self, headers: &HeaderMap, present: Present, trusted: bool) -> RequestIds {
         let (span, id) = self.0.borrow_mut().next();
         let mut trace: TraceId = [0; TRACE];
         trace.copy_from_slice(&id);
         let drawn = HeaderValue::from_maybe_shared(id).unwrap_or(HeaderValue::from_static("0"));
-        let mut ids = rewrite::ids(headers, trusted, drawn, &trace, &span);
+        let mut ids = rewrite::ids(headers, present, trusted, drawn, &trace, &span);
         // No other answer has it: HTTP/2 would push what recurs out of its table for it, and look through all earlier ones each time.
         ids.request.set_sensitive(true);
         ids
@@ -92,7 +93,7 @@ mod tests {
         let source = IdSource::new(StdRng::from_seed([7; 32]));
         let mut seen = HashSet::new();
         for _ in 0..3 * REQUESTS {
-            let ids = source.draw(&HeaderMap::new(), false);
+            let ids = source.draw(&HeaderMap::new(), Present::default(), false);
             let parent = std::str::from_utf8(ids.trace_parent.as_bytes()).unwrap();
             let parts: Vec<&str> = parent.split('-').collect();
             let [version, trace, span, flags] = parts[..] else {
@@ -118,11 +119,15 @@ mod tests {
     #[test]
     fn an_id_gets_no_place_in_a_table_of_fields() {
         let source = IdSource::new(StdRng::from_seed([7; 32]));
+        let draw = |headers: &HeaderMap, trusted| {
+            let ids = source.draw(headers, Present::of(headers), trusted);
+            ids.request
+        };
         let mut headers = HeaderMap::new();
-        assert!(source.draw(&headers, false).request.is_sensitive());
+        assert!(draw(&headers, false).is_sensitive());
         let given = HeaderValue::from_static("0af7651916cd43dd8448eb211c80319c");
         headers.insert(&rewrite::REQUEST_ID, given.clone());
-        let kept = source.draw(&headers, true).request;
+        let kept = draw(&headers, true);
         assert_eq!(kept, given);
         assert!(kept.is_sensitive());
     }

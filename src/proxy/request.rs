@@ -25,7 +25,7 @@ use super::upload::{Pace, RequestBody};
 use super::worker::Worker;
 use super::{failure, fault, find, local, respond, upgrade};
 use crate::decide::rewrite::{self, RequestIds};
-use crate::decide::{self, Arrival, Case, Decision, Forward};
+use crate::decide::{self, Arrival, Case, Decision, Forward, Present};
 use crate::guard::Permit;
 use crate::http1::RequestHead;
 use crate::model::refusal::Extra;
@@ -53,7 +53,10 @@ pub(super) async fn answer(
 ) -> Response<EdgeBody> {
     let exchange = connection.state.begin_request();
     let mut record = Record::begin(&worker, &connection, &head);
-    let ids = worker.ids.draw(&head.headers, connection.visit.trusted);
+    let present = Present::of(&head.headers);
+    let ids = worker
+        .ids
+        .draw(&head.headers, present, connection.visit.trusted);
     record.request_id.clone_from(&ids.request);
     record.trace_parent = Some(ids.trace_parent);
     if inbound.is_readable()
@@ -61,7 +64,7 @@ pub(super) async fn answer(
     {
         return finish(&ids, record, exchange, response);
     }
-    let asker = Asker::of(&head, &worker);
+    let asker = Asker::of(&head, present, &worker);
     let mut stage = Stage {
         worker: &worker,
         connection: &connection,

@@ -2,6 +2,8 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::decide::Present;
+
 /// Carries the visitor's id of the request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Carries the trace that the request belongs to.
@@ -48,31 +50,29 @@ impl TraceParent {
     }
 }
 
-/// Names given to the request of `headers`: its id is `drawn` unless a trusted proxy gave it one; a visitor's trace is continued with
-/// `span` as the caller's id, else one is begun with `trace`.
+/// Names given to the request of `headers`, in which `present` are: its id is `drawn` unless a trusted proxy gave it one; a visitor's
+/// trace is continued with `span` as the caller's id, else one is begun with `trace`.
 ///
 /// W3C Trace Context section 3.2: version 00, 32 hex digits, 16 hex digits, flags; all-zero ids are invalid. A `tracestate`
 /// without a valid parent is dropped.
 pub fn ids(
     headers: &HeaderMap,
+    present: Present,
     trusted: bool,
     drawn: HeaderValue,
     trace: &TraceId,
     span: &SpanId,
 ) -> RequestIds {
-    let (mut parent, mut parents, mut given) = (None, 0, None);
-    // Hardly any request has either: looking at all names once costs less than looking two up.
-    for (name, value) in headers {
-        if *name == TRACE_PARENT {
-            parent = Some(value);
-            parents += 1;
-        } else if trusted && *name == REQUEST_ID && given.is_none() {
-            given = Some(value);
-        }
-    }
-    let continued = parent
-        .filter(|_| parents == 1)
-        .and_then(|only| only.to_str().ok().and_then(parse_parent));
+    let continued = if present.has(Present::TRACE_PARENT) {
+        parent(headers)
+    } else {
+        None
+    };
+    let given = if trusted && present.has(Present::REQUEST_ID) {
+        headers.get(&REQUEST_ID)
+    } else {
+        None
+    };
     let (trace, flags) = continued.unwrap_or((trace, *b"00"));
     RequestIds {
         request: given
@@ -91,7 +91,15 @@ fn is_sound(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= LONGEST && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// The trace and the flags.
+/// The visitor's trace and its flags, where exactly one field says so.
+fn parent(headers: &HeaderMap) -> Option<(&TraceId, [u8; 2])> {
+    let mut fields = headers.get_all(&TRACE_PARENT).iter();
+    match (fields.next(), fields.next()) {
+        (Some(only), None) => only.to_str().ok().and_then(parse_parent),
+        _ => None,
+    }
+}
+
 fn parse_parent(text: &str) -> Option<(&TraceId, [u8; 2])> {
     let mut parts = text.split('-');
     let (version, trace, parent, flags) =

@@ -38,6 +38,7 @@ fn sent(fields: &[(&str, &str)], change: impl FnOnce(&mut Forward)) -> (String, 
     let id = HeaderValue::from_static("id");
     let ids = rewrite::ids(
         &head.headers,
+        Present::of(&head.headers),
         false,
         id,
         TRACE.as_bytes().try_into().unwrap(),
