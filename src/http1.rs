@@ -8,7 +8,7 @@ mod outgoing;
 mod request;
 mod room;
 
-pub use answer::{Afterwards, Framing, write_answer};
+pub use answer::{Afterwards, Framing, add_field, write_answer};
 pub use body::{BodyDecoder, BodyFault, Piece};
 pub use head::{AnswerHead, HeadFault, RequestHead, answer_head};
 pub use outgoing::Outgoing;

@@ -27,7 +27,7 @@ pub enum Afterwards {
     Upgraded,
 }
 
-/// Appends an answer's head, the empty line included. `asked` is the request's version: who speaks 1.0 is told so.
+/// Appends an answer's head without the empty line at its end. `asked` is the request's version: who speaks 1.0 is told so.
 pub fn write_answer(
     bytes: &mut Vec<u8>,
     asked: Version,
@@ -44,29 +44,30 @@ pub fn write_answer(
     bytes.extend_from_slice(b"\r\n");
     for (name, value) in headers {
         if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING && *name != CONNECTION {
-            field(bytes, name.as_str().as_bytes(), value.as_bytes());
+            add_field(bytes, name.as_str(), value.as_bytes());
         }
     }
     match framing {
-        Framing::Bodiless(Some(length)) | Framing::Length(length) => field(
+        Framing::Bodiless(Some(length)) | Framing::Length(length) => add_field(
             bytes,
-            b"content-length",
+            "content-length",
             itoa::Buffer::new().format(length).as_bytes(),
         ),
-        Framing::Chunked => field(bytes, b"transfer-encoding", b"chunked"),
+        Framing::Chunked => add_field(bytes, "transfer-encoding", b"chunked"),
         Framing::Bodiless(None) | Framing::UntilClose => {}
     }
     match afterwards {
         // What each version does without being told (RFC 9112 section 9.3).
-        Afterwards::Open if old => field(bytes, b"connection", b"keep-alive"),
+        Afterwards::Open if old => add_field(bytes, "connection", b"keep-alive"),
         Afterwards::Open => {}
-        Afterwards::Closed => field(bytes, b"connection", b"close"),
-        Afterwards::Upgraded => field(bytes, b"connection", b"upgrade"),
+        Afterwards::Closed => add_field(bytes, "connection", b"close"),
+        Afterwards::Upgraded => add_field(bytes, "connection", b"upgrade"),
     }
-    bytes.extend_from_slice(b"\r\n");
 }
 
-fn field(bytes: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// Appends a field. Neither part may hold a line end.
+pub fn add_field(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let name = name.as_bytes();
     bytes.reserve(name.len() + value.len() + 4);
     bytes.extend_from_slice(name);
     bytes.extend_from_slice(b": ");
@@ -100,19 +101,19 @@ mod tests {
         let new = Version::HTTP_11;
         assert_eq!(
             written(new, 200, Framing::Length(3), Afterwards::Open),
-            "HTTP/1.1 200 OK\r\na: b\r\na: c\r\ncontent-length: 3\r\n\r\n"
+            "HTTP/1.1 200 OK\r\na: b\r\na: c\r\ncontent-length: 3\r\n"
         );
         assert_eq!(
             written(new, 404, Framing::Chunked, Afterwards::Closed),
-            "HTTP/1.1 404 Not Found\r\na: b\r\na: c\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+            "HTTP/1.1 404 Not Found\r\na: b\r\na: c\r\ntransfer-encoding: chunked\r\nconnection: close\r\n"
         );
         assert_eq!(
             written(new, 101, Framing::Bodiless(None), Afterwards::Upgraded),
-            "HTTP/1.1 101 Switching Protocols\r\na: b\r\na: c\r\nconnection: upgrade\r\n\r\n"
+            "HTTP/1.1 101 Switching Protocols\r\na: b\r\na: c\r\nconnection: upgrade\r\n"
         );
         assert_eq!(
             written(new, 599, Framing::Bodiless(Some(7)), Afterwards::Open),
-            "HTTP/1.1 599 \r\na: b\r\na: c\r\ncontent-length: 7\r\n\r\n"
+            "HTTP/1.1 599 \r\na: b\r\na: c\r\ncontent-length: 7\r\n"
         );
         assert_eq!(
             written(
@@ -121,11 +122,11 @@ mod tests {
                 Framing::UntilClose,
                 Afterwards::Closed
             ),
-            "HTTP/1.0 200 OK\r\na: b\r\na: c\r\nconnection: close\r\n\r\n"
+            "HTTP/1.0 200 OK\r\na: b\r\na: c\r\nconnection: close\r\n"
         );
         assert_eq!(
             written(Version::HTTP_10, 200, Framing::Length(0), Afterwards::Open),
-            "HTTP/1.0 200 OK\r\na: b\r\na: c\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n"
+            "HTTP/1.0 200 OK\r\na: b\r\na: c\r\ncontent-length: 0\r\nconnection: keep-alive\r\n"
         );
     }
 }

@@ -89,7 +89,8 @@ impl Place {
 
 /// The fields that stand in these places; their values share the memory of the head.
 pub(super) fn fields(head: &Bytes, places: &[Place]) -> Result<HeaderMap, HeadFault> {
-    let mut headers = HeaderMap::with_capacity(places.len());
+    // Whoever passes a head on adds a field or two.
+    let mut headers = HeaderMap::with_capacity(places.len() + 3);
     for Place { name, value } in places {
         let name = HeaderName::from_bytes(&head[name.range()])
             .map_err(|_| HeadFault::Malformed(httparse::Error::HeaderName))?;

@@ -259,16 +259,18 @@ async fn send(
         Pace::new(shared.timeouts.body, shared.body_rate),
     );
     stage.record.request_body = Some(watch.clone());
+    let sent = tokio::time::Instant::now();
     stage.record.upstream = Some(UpstreamRecord {
         upstream: Arc::clone(&forward.upstream),
         endpoint: None,
         retried: false,
-        sent: tokio::time::Instant::now(),
+        sent,
         answered: None,
     });
     let tenant = forward.route.as_ref().map(|route| route.tenant);
     let mut live = Cuttable::new(&stage.worker.live, tenant, names, stage.connection.ending());
     let request = upstream::Request {
+        begun: sent,
         head,
         method,
         length,

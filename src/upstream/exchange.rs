@@ -46,8 +46,8 @@ impl Pool {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         // Not an async function around another one: each would hold a request of its own, and this future is moved about.
-        let tally = Tally::begin(&upstream.series);
-        let (upload, asked) = Upload::of(request, tally.begun);
+        let tally = Tally::begin(&upstream.series, request.begun);
+        let (upload, asked) = Upload::of(request);
         let exchange = self.exchange(upstream, asked, upload, tally.begun);
         exchange.inspect(move |result| tally.end(result))
     }
@@ -296,10 +296,10 @@ struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    fn begin(series: &'a Series) -> Self {
+    fn begin(series: &'a Series, begun: Instant) -> Self {
         Self {
             series,
-            begun: Instant::now(),
+            begun,
             open: true,
         }
     }

@@ -27,6 +27,8 @@ pub struct Request<B> {
     pub upgrade: Option<HeaderValue>,
     /// What follows the head. Its trailers are dropped.
     pub body: B,
+    /// Now.
+    pub begun: Instant,
 }
 
 /// What an answer is judged by.
@@ -145,13 +147,14 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Makes `request` ready to be sent, its framing explicit, and says what its answer is judged by.
-    pub(super) fn of(request: Request<B>, now: Instant) -> (Self, Asked) {
+    pub(super) fn of(request: Request<B>) -> (Self, Asked) {
         let Request {
             mut head,
             method,
             length,
             upgrade,
             body,
+            begun,
         } = request;
         // A body that was announced and does not come is not the same as none.
         let has_body = !body.is_end_stream() || length.is_some_and(|length| length > 0);
@@ -174,7 +177,7 @@ where
             out: Outgoing::new(head),
             body: has_body.then_some(Framed { body, framing }),
             stage: Stage::Upstream,
-            moved: now,
+            moved: begun,
             has_body,
             begun: false,
             broken: false,

@@ -35,34 +35,36 @@ impl Stream {
 
     /// Whether the other side has neither ended the connection nor sent anything. Costs no system call where nothing has happened.
     pub(super) fn is_quiet(&mut self) -> bool {
-        // Outside of the task's budget, which would make anything look quiet once it is spent.
-        let mut cx = Context::from_waker(Waker::noop());
-        let quiet =
-            tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.poll_quiet(cx))));
-        matches!(pin!(quiet).poll(&mut cx), Poll::Ready(true))
-    }
-
-    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> bool {
-        let tcp = match self {
-            Self::Plain(tcp) => &*tcp,
-            Self::Tls(tls) => {
-                let (tcp, session) = tls.get_ref();
-                if !session.wants_read() {
-                    // Something was decrypted that nobody has read, or the other side has said goodbye.
-                    return false;
-                }
-                tcp
-            }
+        let would_block = |tcp: &TcpStream| {
+            let read = tcp.try_read(&mut [0]);
+            matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
         };
-        if tcp.poll_read_ready(cx).is_pending() {
-            return true;
+        match self {
+            Self::Plain(tcp) => would_block(tcp),
+            Self::Tls(tls) => is_quiet_over_tls(tls),
+        }
+    }
+}
+
+fn is_quiet_over_tls(tls: &mut TlsStream<TcpStream>) -> bool {
+    if !tls.get_ref().1.wants_read() {
+        // Something was decrypted that nobody has read, or the other side has said goodbye.
+        return false;
+    }
+    // Outside of the task's budget, which would make anything look quiet once it is spent.
+    let mut cx = Context::from_waker(Waker::noop());
+    let quiet = std::future::poll_fn(|cx| {
+        if tls.get_ref().0.poll_read_ready(cx).is_pending() {
+            return Poll::Ready(true);
         }
         // Only a read tells: what is ready may be an old event, or a TLS record that is none of ours, like a ticket.
-        let mut byte = [0];
-        Pin::new(self)
-            .poll_read(cx, &mut ReadBuf::new(&mut byte))
-            .is_pending()
-    }
+        let read = Pin::new(&mut *tls).poll_read(cx, &mut ReadBuf::new(&mut [0]));
+        Poll::Ready(read.is_pending())
+    });
+    matches!(
+        pin!(tokio::task::unconstrained(quiet)).poll(&mut cx),
+        Poll::Ready(true)
+    )
 }
 
 impl AsyncRead for Stream {

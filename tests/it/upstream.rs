@@ -131,6 +131,7 @@ fn outgoing(request: Request<Body>) -> upstream::Request<Body> {
         upgrade: headers.get("upgrade").cloned(),
         method: parts.method,
         body,
+        begun: tokio::time::Instant::now(),
     }
 }
 

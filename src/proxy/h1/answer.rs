@@ -1,18 +1,18 @@
 //! An answer on its way to the visitor: its head with the first of its body, then the rest as it comes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::Body as _;
 
 use super::line::{Line, Memory};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::decide;
-use crate::http1::{Afterwards, Framing, Outgoing, write_answer};
+use crate::http1::{self, Afterwards, Framing, Outgoing, write_answer};
 use crate::proxy::body::EdgeBody;
 
 /// What of a request its answer's form depends on.
@@ -63,7 +63,11 @@ pub(super) enum Sent {
 
 /// Memory for heads on their way out: one for all connections of a thread.
 #[derive(Default)]
-pub(in crate::proxy) struct HeadMemory(Cell<Vec<u8>>);
+pub(in crate::proxy) struct HeadMemory {
+    bytes: Cell<Vec<u8>>,
+    /// The second of the last date that was written, and its text.
+    date: RefCell<(i64, String)>,
+}
 
 /// One large head must not hold its memory for ever.
 const MOST_KEPT: usize = 16 * 1024;
@@ -71,8 +75,18 @@ const MOST_KEPT: usize = 16 * 1024;
 impl HeadMemory {
     fn keep(&self, memory: Vec<u8>) {
         if memory.capacity() <= MOST_KEPT {
-            self.0.set(memory);
+            self.bytes.set(memory);
         }
+    }
+
+    /// Hands over the text of a date, made once a second.
+    fn date(&self, now: Timestamp, take: impl FnOnce(&str)) {
+        let (second, text) = &mut *self.date.borrow_mut();
+        if *second != now.seconds() || text.is_empty() {
+            *second = now.seconds();
+            *text = now.http_date();
+        }
+        take(text);
     }
 }
 
@@ -85,7 +99,7 @@ impl Sending {
         memory: &HeadMemory,
         clock: &Clock,
     ) -> Self {
-        let (mut head, body) = answer.into_parts();
+        let (head, body) = answer.into_parts();
         let framing = framing(head.status, &head.headers, &body, asked);
         let says_close = head.headers.get(CONNECTION);
         let says_close = says_close.is_some_and(|value| value == "close");
@@ -95,13 +109,7 @@ impl Sending {
             true => Afterwards::Open,
             false => Afterwards::Closed,
         };
-        // RFC 9110 section 6.6.1
-        if !head.headers.contains_key(DATE)
-            && let Ok(date) = HeaderValue::from_str(&clock.now().http_date())
-        {
-            head.headers.insert(DATE, date);
-        }
-        let mut bytes = memory.0.take();
+        let mut bytes = memory.bytes.take();
         bytes.clear();
         write_answer(
             &mut bytes,
@@ -111,6 +119,13 @@ impl Sending {
             framing,
             afterwards,
         );
+        // RFC 9110 section 6.6.1
+        if !head.headers.contains_key(DATE) {
+            memory.date(clock.now(), |date| {
+                http1::add_field(&mut bytes, "date", date.as_bytes())
+            });
+        }
+        bytes.extend_from_slice(b"\r\n");
         Self {
             out: Outgoing::new(bytes),
             over: matches!(framing, Framing::Bodiless(_)),
@@ -127,7 +142,7 @@ impl Sending {
     /// Sends what can be sent; ready at the end, whichever it is.
     pub(super) fn poll(
         &mut self,
-        line: &std::cell::RefCell<Line>,
+        line: &RefCell<Line>,
         memory: &Memory,
         cx: &mut Context<'_>,
     ) -> Poll<Sent> {
