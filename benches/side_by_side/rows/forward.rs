@@ -55,6 +55,8 @@ pub(crate) fn measure(bed: &Bed, found: &mut Found) -> Result<()> {
     if bed.options.wants("body") {
         let work = Http1::of(&wrk, "1 MiB answer", false, "/large");
         work.run(bed, &field, &large, "body", found);
+    }
+    if bed.options.wants("body-tls") {
         let work = Http1::of(&wrk, "1 MiB answer over TLS", true, "/large");
         work.run(bed, &field, &large, "body-tls", found);
     }
