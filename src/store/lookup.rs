@@ -9,7 +9,9 @@ use uuid::Uuid;
 use crate::model::{LookupKey, Route, Tenant};
 
 use super::changes::{domain_key, no_feed};
+use super::session::Session;
 use super::tenant_rows::{self as tenants, tenant_columns};
+use super::values::Arg;
 use super::{BULK, Changes, Cursor, Looked, Names, READ, RouteSource, Store, StoreError};
 
 /// The columns of a look-up: the tenant's, and the feed position of the same statement, so of the same moment.
@@ -90,41 +92,12 @@ impl RouteSource for Store {
 
 impl Store {
     async fn look_up_many(&self, keys: &[LookupKey]) -> Result<Vec<Looked>, StoreError> {
-        let mut found: Vec<Option<Looked>> = vec![None; keys.len()];
+        let mut found = vec![None; keys.len()];
         let mut session = self.inner.reading().await?;
-        let kinds: [(&'static str, fn(&LookupKey) -> Option<String>); 2] =
-            [(MANY_BY_SLUG, slug_text), (MANY_BY_DOMAIN, pattern_text)];
-        for (statement, text) in kinds {
-            let wanted: Vec<(usize, String)> = keys
-                .iter()
-                .enumerate()
-                .filter_map(|(number, key)| Some((number, text(key)?)))
-                .collect();
-            let rows = {
-                let mut names: Vec<&str> = wanted.iter().map(|(_, name)| name.as_str()).collect();
-                // Few lengths of lists, so that few statements are prepared.
-                let Some(last) = names.last().copied() else {
-                    continue;
-                };
-                names.resize(names.len().next_power_of_two(), last);
-                let names: Vec<_> = names.into_iter().map(Into::into).collect();
-                session.rows_with(statement, &names).await?
-            };
-            // One statement is one moment, also for what it did not find.
-            let Some(at) = rows.first().map(|row| session.cursor(row)).transpose()? else {
-                continue;
-            };
-            let mut routes = HashMap::with_capacity(rows.len());
-            for row in &rows {
-                routes.insert(row.get::<&str>("wanted")?, route(tenants::read(row)?));
-            }
-            for (number, name) in &wanted {
-                found[*number] = Some(Looked {
-                    at: at.clone(),
-                    route: routes.get(name.as_str()).cloned(),
-                });
-            }
-        }
+        let slugs: Vec<_> = wanted(keys, slug_text);
+        find_many(&mut session, MANY_BY_SLUG, &slugs, &mut found).await?;
+        let patterns: Vec<_> = wanted(keys, pattern_text);
+        find_many(&mut session, MANY_BY_DOMAIN, &patterns, &mut found).await?;
         drop(session);
         // Ids, which few ask for, and lists of which nothing was found and therefore no position either.
         let mut all = Vec::with_capacity(keys.len());
@@ -193,6 +166,43 @@ impl Store {
             names,
         })
     }
+}
+
+/// The names of one kind among `keys`, each with its place.
+fn wanted(keys: &[LookupKey], text: fn(&LookupKey) -> Option<String>) -> Vec<(usize, String)> {
+    let named = |(place, key)| Some((place, text(key)?));
+    keys.iter().enumerate().filter_map(named).collect()
+}
+
+/// Puts what `statement` finds of `wanted` in their places; nothing where it finds none of them.
+async fn find_many(
+    session: &mut Session,
+    statement: &'static str,
+    wanted: &[(usize, String)],
+    found: &mut [Option<Looked>],
+) -> Result<(), StoreError> {
+    let mut names: Vec<Arg<'_>> = wanted.iter().map(|(_, name)| name.into()).collect();
+    // Few lengths of lists, so that few statements are prepared.
+    let Some(last) = names.last().cloned() else {
+        return Ok(());
+    };
+    names.resize(names.len().next_power_of_two(), last);
+    let rows = session.rows_with(statement, &names).await?;
+    // One statement is one moment, also for what it did not find.
+    let Some(at) = rows.first().map(|row| session.cursor(row)).transpose()? else {
+        return Ok(());
+    };
+    let mut routes = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        routes.insert(row.get::<&str>("wanted")?, route(tenants::read(row)?));
+    }
+    for (place, name) in wanted {
+        if let Some(place) = found.get_mut(*place) {
+            let route = routes.get(name.as_str()).cloned();
+            *place = Some(Looked { at, route });
+        }
+    }
+    Ok(())
 }
 
 fn slug_text(key: &LookupKey) -> Option<String> {
