@@ -22,7 +22,9 @@ function init(args)
   tenants = tonumber(args[1])
   place = (tonumber(args[2]) + number * 7919) % tenants
   before = "GET " .. args[3] .. " HTTP/1.1\r\nHost: t"
-  after = ".example.com\r\n" .. [[@HEAD@]] .. "\r\n"
+  -- Lua takes any line end within long brackets for a bare line feed, which ends no line of a head.
+  local head = ([[@HEAD@]]):gsub("\n", "\r\n")
+  after = ".example.com\r\n" .. head .. "\r\n"
 end
 
 function request()

@@ -4,7 +4,7 @@ use crate::bed::Bed;
 use crate::contender::Contender;
 use crate::fault::{Fault, Result, While};
 use crate::load::visitor::{self, Visitor};
-use crate::load::{Load, Walk, host, median};
+use crate::load::{Load, STEP, Walk, host, median};
 use crate::options::Name;
 use crate::process::Cpu;
 
@@ -33,7 +33,7 @@ pub(crate) struct Sample {
     pub(crate) load: Load,
     pub(crate) cpu: Cpu,
     pub(crate) memory: u64,
-    /// Queries of the store meanwhile.
+    /// Routes that the store was asked for meanwhile.
     pub(crate) look_ups: f64,
     /// Access lines that were not written.
     pub(crate) lines_dropped: f64,
@@ -113,7 +113,7 @@ pub(crate) fn take_turns(bed: &Bed, turns: &[(&Contender, &Work<'_>)]) -> Result
 fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> Result<Sample> {
     let start = round * 15_485_863;
     settle(contender, work, start)?;
-    let look_ups = contender.look_ups()?;
+    let look_ups = contender.routes_asked()?;
     let dropped = contender.metric(DROPPED)?;
     let before = contender.process.cpu()?;
     let load = (work.load)(contender, start, bed.options.seconds)?;
@@ -125,21 +125,27 @@ fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> R
         load: load.checked(contender.name.title())?,
         cpu,
         memory: contender.process.memory()?,
-        look_ups: contender.look_ups()? - look_ups,
+        look_ups: contender.routes_asked()? - look_ups,
         lines_dropped: contender.metric(DROPPED)? - dropped,
     };
     contender.empty_log()?;
     Ok(sample)
 }
 
-/// A second of the same work that does not count. While others had their turns Vestibule's routes have aged, all together, as they
-/// would not where visitors keep coming: it goes on until they have been looked up again.
+/// The same work, not counted: a second of it, and of Vestibule until every tenant was asked for and no route is looked up any more.
+/// While others had their turns its routes and assertions have aged, all together, as they would not where visitors keep coming.
 fn settle(contender: &Contender, work: &Work<'_>, start: usize) -> Result<()> {
+    let mut asked = 0;
     for _ in 0..SETTLING {
-        let before = contender.look_ups()?;
-        let load = (work.load)(contender, start, 1)?;
-        let is_settled = contender.look_ups()? - before <= load.requests as f64 / 100.0;
-        if is_settled || work.ages {
+        let before = contender.routes_asked()?;
+        let load = (work.load)(contender, start + asked * STEP, 1)?;
+        asked += usize::try_from(load.requests).unwrap_or(usize::MAX);
+        let quiet = contender.routes_asked()? - before <= load.requests as f64 / 100.0;
+        // Of large answers so many cannot be asked for.
+        let reach = SETTLING * usize::try_from(load.requests).unwrap_or(usize::MAX);
+        let others = contender.name != Name::Vestibule;
+        let all = asked >= work.tenants || others || reach < work.tenants;
+        if work.ages || (quiet && all) {
             break;
         }
     }

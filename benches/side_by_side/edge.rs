@@ -179,9 +179,19 @@ impl Contender {
         Ok(values.sum())
     }
 
+    /// Routes that the store was asked for: new ones and old ones.
+    pub(crate) fn routes_asked(&self) -> Result<f64> {
+        Ok(self.look_ups()? + self.revalidated()?)
+    }
+
     /// Queries of the store for one key each.
     pub(crate) fn look_ups(&self) -> Result<f64> {
         self.metric("vestibule_store_query_seconds_count{query=\"lookup\"}")
+    }
+
+    /// How many routes that had grown old it has looked up again so far; many with one query.
+    pub(crate) fn revalidated(&self) -> Result<f64> {
+        self.metric("vestibule_cache_revalidated_total")
     }
 
     /// Waits until it knows the names of so many tenants.

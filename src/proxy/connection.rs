@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 
 use super::body::EdgeBody;
 use super::fault::Contained;
-use super::h1;
+use super::h1::{self, Line, SharedLine};
 use super::inbound::{Inbound, Incoming};
 use super::io::{ConnectionState, EdgeIo, FrameGuard, Wire};
 use super::listener::{Kind, Place};
@@ -83,9 +83,15 @@ pub(super) async fn serve(worker: Rc<Worker>, socket: TcpStream, listener: Kind,
     };
     let closed = worker.shared.metrics.connections_closed.clone();
     let state = Arc::clone(&connection.state);
-    match listener {
-        Kind::Http => serve_plain(worker, io, connection).await,
-        Kind::Https => serve_tls(worker, io, connection).await,
+    // What HTTP/2 and a handshake need is not kept by those who speak HTTP/1.1: most connections, and most of the time they wait.
+    let first = Box::pin(async {
+        match listener {
+            Kind::Http => serve_plain(&worker, io, connection).await,
+            Kind::Https => serve_tls(&worker, io, connection).await,
+        }
+    });
+    if let Some((line, connection)) = first.await {
+        h1::serve(worker, line, connection).await;
     }
     if let Some(reason) = state.closed() {
         closed.with_label_values(&[reason.as_str()]).inc();
@@ -104,7 +110,15 @@ fn visit(worker: &Worker, socket: &TcpStream, listener: Kind) -> std::io::Result
     })
 }
 
-async fn serve_plain(worker: Rc<Worker>, mut io: EdgeIo<TcpStream>, connection: Connection) {
+/// A connection on which HTTP/1.1 is spoken from here on.
+type Http1 = (SharedLine, Rc<Connection>);
+
+/// Tells the protocols apart, and serves HTTP/2 to its end.
+async fn serve_plain(
+    worker: &Rc<Worker>,
+    mut io: EdgeIo<TcpStream>,
+    connection: Connection,
+) -> Option<Http1> {
     let last_call = async {
         connection.place.ending().told().await;
         tokio::time::sleep(LAST_CALL).await;
@@ -112,35 +126,39 @@ async fn serve_plain(worker: Rc<Worker>, mut io: EdgeIo<TcpStream>, connection: 
     let wire = tokio::select! {
         biased;
         wire = io.sniff() => wire,
-        () = last_call => return,
+        () = last_call => return None,
     };
     match wire {
         Ok(Wire::Http2) => serve_h2(worker, io, connection).await,
-        Ok(Wire::Http1) => h1::serve(worker, io, connection).await,
+        Ok(Wire::Http1) => return Some((Line::shared(io), Rc::new(connection))),
         Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
     }
+    None
 }
 
-async fn serve_tls(worker: Rc<Worker>, io: EdgeIo<TcpStream>, mut connection: Connection) {
-    let Some(acceptor) = worker.shared.acceptor.clone() else {
-        return;
-    };
+/// Shakes hands, and serves HTTP/2 to its end.
+async fn serve_tls(
+    worker: &Rc<Worker>,
+    io: EdgeIo<TcpStream>,
+    mut connection: Connection,
+) -> Option<Http1> {
+    let acceptor = worker.shared.acceptor.clone()?;
     match acceptor.accept(io).await {
         Ok((stream, facts)) => {
             connection.state.handshake_done();
             connection.visit.names = Some(facts.names);
             connection.tls = Some(facts.version);
-            if facts.alpn_h2 {
-                serve_h2(worker, stream, connection).await
-            } else {
-                h1::serve(worker, stream, connection).await
+            if !facts.alpn_h2 {
+                return Some((Line::shared(stream), Rc::new(connection)));
             }
+            serve_h2(worker, stream, connection).await;
         }
         Err(error) => tracing::debug!(error = %Causes(&error), "a handshake failed"),
     }
+    None
 }
 
-async fn serve_h2<S>(worker: Rc<Worker>, stream: S, connection: Connection)
+async fn serve_h2<S>(worker: &Rc<Worker>, stream: S, connection: Connection)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -162,7 +180,7 @@ where
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT);
     let stream = FrameGuard::new(stream, Arc::clone(&connection.state));
-    let service = service(worker, Rc::new(connection));
+    let service = service(Rc::clone(worker), Rc::new(connection));
     let serving = pin!(builder.serve_connection(TokioIo::new(stream), service_fn(service)));
     note(run(serving, &ending, |serving| serving.graceful_shutdown()).await);
 }

@@ -28,7 +28,9 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-pub(super) use line::{Line, LineFault, SharedLine, Upgraded, Wire};
+#[cfg(test)]
+pub(super) use line::Wire;
+pub(super) use line::{Line, LineFault, SharedLine, Upgraded};
 
 use answer::{Asked, HeadMemory, Sending, Sent};
 use line::{Coming, Memory};
@@ -41,10 +43,10 @@ pub(super) struct Memories {
 }
 
 /// Serves a connection until either side ends it, or it is told to stop.
-pub(super) async fn serve(worker: Rc<Worker>, stream: impl Wire + 'static, connection: Connection) {
+pub(super) async fn serve(worker: Rc<Worker>, line: SharedLine, connection: Rc<Connection>) {
     let ending = Rc::clone(connection.ending());
     let panics = worker.shared.metrics.panics.clone();
-    let mut serving = pin!(requests(worker, Line::shared(stream), Rc::new(connection)));
+    let mut serving = pin!(requests(worker, line, connection));
     std::future::poll_fn(|cx| match ending.course(cx) {
         Course::Stop => Poll::Ready(()),
         Course::On | Course::Finish => {

@@ -97,6 +97,7 @@ impl Resolver {
         drop(turn);
         match looked {
             Ok(Ok(looked)) => {
+                self.metrics.cache_revalidated.inc_by(keys.len() as u64);
                 for (key, looked) in keys.iter().zip(looked) {
                     self.keep(&era, key, looked);
                 }
