@@ -55,7 +55,10 @@ async fn h1_h2_a_head_that_does_not_come_costs_a_connection_nothing_else() {
 #[tokio::test]
 async fn h2_half_a_head_behind_another_request_is_bounded() {
     let upstream = TestUpstream::echo();
-    let edge = edge(&upstream, "head").await;
+    // Long enough for a whole request on a busy machine.
+    let times = only_short("head").replace("150ms", "2s");
+    let plan = Edge::with(upstream.address).config(&times);
+    let edge = plan.tenants(&["acme"]).start().await;
     let mut visitor = edge.visit().await;
     let whole = get("acme.localhost", "/", &[]);
     let answer = visitor
