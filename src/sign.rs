@@ -2,10 +2,10 @@
 //!
 //! A [`Signer`] holds the keys and is shared by the process; each data-plane thread has a [`ThreadSigner`], which hands out one
 //! assertion for many requests as long as that is safe. When keys begin and end is `sign/keys.rs`, what an assertion says is
-//! `sign/assertion.rs`, when one may be sent again is `sign/reuse.rs`, and how threads come by each other's is `sign/common.rs`.
+//! `sign/assertion.rs`, when one may be sent again is `sign/reuse.rs`, and how threads come by each other's is `sign/all_threads.rs`.
 
+mod all_threads;
 mod assertion;
-mod common;
 pub mod keys;
 mod reuse;
 mod ring;
@@ -23,8 +23,8 @@ use crate::config::{Signing, SigningAlgorithm, Upstream};
 use crate::model::SigningKeyRecord;
 use crate::seal::{SealError, Sealer};
 
+use all_threads::AllThreads;
 pub use assertion::Claims;
-use common::Common;
 pub use reuse::Slot;
 use reuse::{Entry, GENERATION, Reuse};
 use ring::Ring;
@@ -41,7 +41,7 @@ pub struct Signer {
     issuer: Box<str>,
     lifetime: Duration,
     ring: Arc<ArcSwap<Ring>>,
-    common: Common,
+    all_threads: AllThreads,
 }
 
 /// Why there is no assertion, or no key to make one with.
@@ -87,7 +87,7 @@ impl Signer {
             issuer: config.issuer.as_str().into(),
             lifetime: config.lifetime,
             ring: Arc::new(ArcSwap::from_pointee(ring)),
-            common: Common::new(config.lifetime),
+            all_threads: AllThreads::new(config.lifetime),
         }))
     }
 
@@ -132,7 +132,7 @@ impl Signer {
             state: RefCell::new(ThreadState {
                 ring,
                 generation: 0,
-                reuse: Reuse::new(self.lifetime, GENERATION, self.common.hasher()),
+                reuse: Reuse::new(self.lifetime, GENERATION, self.all_threads.hasher()),
             }),
         }
     }
@@ -203,13 +203,13 @@ impl ThreadSigner {
             return Ok(entry);
         }
         let signer = &*self.signer;
-        if let Some(entry) = signer.common.get(*generation, place, claims, now) {
+        if let Some(entry) = signer.all_threads.get(*generation, place, claims, now) {
             reuse.insert(place, Arc::clone(&entry), now);
             return Ok(entry);
         }
         let made = ring.sign(&signer.issuer, signer.lifetime, claims, now)?;
         let entry = reuse.keep(place, claims, made, now);
-        signer.common.keep(*generation, place, &entry, now);
+        signer.all_threads.keep(*generation, place, &entry, now);
         Ok(entry)
     }
 }

@@ -5,6 +5,7 @@ use vestibule::store::TenantRef;
 
 use crate::harness::client::{Answer, Visitor, get};
 use crate::harness::edge::Edge;
+use crate::harness::eventually;
 use crate::harness::upstream::TestUpstream;
 
 const DAY: i64 = 24 * 3600 * 1000;
@@ -12,14 +13,11 @@ const HTML: &[&str] = &["Accept: text/html"];
 
 /// Asks on this connection until the answer has this status.
 async fn until(visitor: &mut Visitor, host: &str, status: u16) -> Answer {
-    loop {
+    eventually(host, async || {
         let answer = visitor.ask(get(host, "/", &[])).await;
-        if answer.status == status {
-            return answer;
-        }
-        // A connection is good for a thousand requests: they must last until the change is in force.
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+        (answer.status == status).then_some(answer)
+    })
+    .await
 }
 
 fn tenant(slug: &str) -> TenantRef {

@@ -16,7 +16,7 @@ use vestibule::store::{Access, SharedRouteSource, Store};
 use vestibule::tasks::changes::{Follower, Opened};
 
 use super::gate::{self, Gate};
-use crate::harness::postgres;
+use crate::harness::{self, postgres};
 
 /// A database in a folder of its own.
 pub(super) struct Database {
@@ -167,13 +167,11 @@ impl Node {
 
     /// Waits until `key` leads to the tenant called `slug`, or to nobody.
     pub(super) async fn comes_to(&self, key: &LookupKey, slug: Option<&str>) {
-        for _ in 0..2000 {
-            if self.slug(key).await.as_deref() == slug {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("{key} does not come to {slug:?}");
+        let what = format!("{key} to lead to {slug:?}");
+        harness::eventually(&what, async || {
+            (self.slug(key).await.as_deref() == slug).then_some(())
+        })
+        .await;
     }
 }
 
@@ -184,13 +182,7 @@ pub(super) fn slug_of(found: &Match) -> Option<String> {
     }
 }
 
-/// Looks again and again, ten seconds at most: the events of a real store come when they come.
+/// Looks again and again: the events of a real store come when they come.
 pub(super) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2000 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("never: {what}");
+    harness::eventually(what, async || holds().then_some(())).await;
 }

@@ -1,8 +1,8 @@
 //! Slugs: who has them, old ones, reserved ones, and what a removed tenant leaves behind.
 
 use futures_util::future::join_all;
-use vestibule::model::{LookupKey, TenantState};
-use vestibule::store::{Date, NewTenant, RouteSource, SLUG_COOLOFF, StoreError};
+use vestibule::model::{LookupKey, Tenant, TenantState};
+use vestibule::store::{Date, NewTenant, RouteSource, SLUG_COOLOFF, Store, StoreError};
 
 use super::{Place, add, by, cool_off, create, found, key, leads, slug};
 
@@ -213,18 +213,24 @@ async fn a_slug_that_went_to_another_does_not_come_back(place: Place) {
     );
 }
 
-async fn every_name_is_listed(place: Place) {
-    let store = place.open().await;
-    create(&store, "acme").await;
-    create(&store, "gone").await;
+/// A tenant called `globex` that was `acme` before, with a domain and a wildcard, and one that was removed.
+async fn names_of_every_kind(store: &Store) -> Tenant {
+    let acme = create(store, "acme").await;
+    create(store, "gone").await;
     store
         .rename_tenant(&by("acme"), &slug("globex"))
         .await
         .unwrap();
-    add(&store, "globex", "shop.example.com").await;
-    add(&store, "gone", "gone.example.com").await;
-    add(&store, "globex", "*.example.org").await;
+    add(store, "globex", "shop.example.com").await;
+    add(store, "gone", "gone.example.com").await;
+    add(store, "globex", "*.example.org").await;
     store.remove_tenant(&by("gone")).await.unwrap();
+    acme
+}
+
+async fn every_name_is_listed(place: Place) {
+    let store = place.open().await;
+    names_of_every_kind(&store).await;
     let names = store.names().await.unwrap();
     assert_eq!(names.at, store.cursor().await.unwrap());
     let mut listed = names.names;
@@ -248,16 +254,7 @@ async fn every_name_is_listed(place: Place) {
 
 async fn many_names_lead_where_each_of_them_leads(place: Place) {
     let store = place.open().await;
-    let acme = create(&store, "acme").await;
-    create(&store, "gone").await;
-    store
-        .rename_tenant(&by("acme"), &slug("globex"))
-        .await
-        .unwrap();
-    add(&store, "globex", "shop.example.com").await;
-    add(&store, "gone", "gone.example.com").await;
-    add(&store, "globex", "*.example.org").await;
-    store.remove_tenant(&by("gone")).await.unwrap();
+    let acme = names_of_every_kind(&store).await;
     let names = [
         "acme",
         "nobody",

@@ -12,7 +12,7 @@ use super::reuse::{Entry, GENERATION, Place, Reuse};
 use crate::clock::Timestamp;
 
 /// The assertions of all threads, in parts with a lock each: held for a look-up, never while something is signed.
-pub(super) struct Common {
+pub(super) struct AllThreads {
     hasher: RandomState,
     parts: Box<[Mutex<Part>]>,
 }
@@ -26,7 +26,7 @@ struct Part {
 /// Enough that threads seldom meet.
 const PARTS: usize = 64;
 
-impl Common {
+impl AllThreads {
     /// For assertions that live for `lifetime`.
     pub(super) fn new(lifetime: Duration) -> Self {
         let hasher = RandomState::new();
