@@ -85,7 +85,7 @@ pub struct Visit {
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// Sent on.
-    Forward(Forward),
+    Forward(Box<Forward>),
     /// Answered here.
     Answer(Answer),
 }

@@ -120,7 +120,7 @@ impl World {
     pub(crate) fn forward(&self) -> Forward {
         let arrival = decide::arrive(&self.head, &self.visit, None, &self.policy).unwrap();
         match self.decision(&arrival) {
-            Decision::Forward(forward) => forward,
+            Decision::Forward(forward) => *forward,
             Decision::Answer(answer) => panic!("{answer:?} where a tenant should be served"),
         }
     }

@@ -81,7 +81,8 @@ fn settle(case: &Case<'_>, policy: &Policy) -> Result<Decision, Refusal> {
         None => {}
     }
     check_loop(case, policy)?;
-    forward(case, named, policy).map(Decision::Forward)
+    let forward = forward(case, named, policy)?;
+    Ok(Decision::Forward(Box::new(forward)))
 }
 
 /// Forgetting a session must work exactly where the session is in the way, so it asks for no tenant; but for a host that is ours.

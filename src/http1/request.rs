@@ -13,7 +13,9 @@ use super::head::{HeadFault, MAX_FIELDS, Place, Span, USUAL_FIELDS, fields};
 ///
 /// # Errors
 /// The bytes are no request; the connection can carry nothing more.
-pub fn request_head(buffer: &mut BytesMut, most: usize) -> Result<Option<Parts>, HeadFault> {
+///
+/// The head is boxed: it is handed on often.
+pub fn request_head(buffer: &mut BytesMut, most: usize) -> Result<Option<Box<Parts>>, HeadFault> {
     while buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
@@ -27,7 +29,7 @@ pub fn request_head(buffer: &mut BytesMut, most: usize) -> Result<Option<Parts>,
 fn read<const FIELDS: usize>(
     buffer: &mut BytesMut,
     most: usize,
-) -> Result<Option<Parts>, HeadFault> {
+) -> Result<Option<Box<Parts>>, HeadFault> {
     let mut places = [Place::NOWHERE; FIELDS];
     let Some(line) = places_of(buffer, &mut places)? else {
         return match buffer.len() {
@@ -51,7 +53,7 @@ fn read<const FIELDS: usize>(
     let uri =
         Uri::from_maybe_shared(target).map_err(|_| HeadFault::Malformed(httparse::Error::Token))?;
     let headers = fields(&bytes, &places[..line.fields])?;
-    let (mut head, ()) = Request::new(()).into_parts();
+    let mut head = Box::new(Request::new(()).into_parts().0);
     head.method = method;
     head.uri = uri;
     head.version = match line.minor {

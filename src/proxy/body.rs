@@ -7,13 +7,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::live::Cuttable;
 use super::record::Record;
-use super::upload::RequestBody;
+use super::respond::Upstreamed;
 use crate::decide::rewrite;
-use crate::guard::Permit;
 use crate::proxy::io::Exchange;
-use crate::upstream::AnswerBody;
 
 /// The body of an answer to a visitor.
 pub(super) struct EdgeBody {
@@ -25,17 +22,9 @@ pub(super) struct EdgeBody {
     trailers: bool,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every answer is an upstream's: boxing would cost it an allocation"
-)]
 enum Source {
     Own(Option<Bytes>),
-    Upstream {
-        body: AnswerBody<RequestBody>,
-        _permit: Permit,
-        live: Cuttable,
-    },
+    Upstream(Box<Upstreamed>),
     #[cfg(test)]
     Panics,
 }
@@ -44,7 +33,7 @@ impl Source {
     fn is_over(&self) -> bool {
         match self {
             Self::Own(body) => body.is_none(),
-            Self::Upstream { body, .. } => body.is_end_stream(),
+            Self::Upstream(served) => served.answer.response.body().is_end_stream(),
             #[cfg(test)]
             Self::Panics => false,
         }
@@ -76,19 +65,13 @@ impl EdgeBody {
 
     /// The upstream's answer; `trailers` says whether the visitor can take them.
     pub(super) fn upstream(
-        body: AnswerBody<RequestBody>,
-        permit: Permit,
-        live: Cuttable,
+        served: Box<Upstreamed>,
         record: Box<Record>,
         exchange: Exchange,
         trailers: bool,
     ) -> Self {
         Self {
-            source: Source::Upstream {
-                body,
-                _permit: permit,
-                live,
-            },
+            source: Source::Upstream(served),
             record: Some(record),
             exchange: Some(exchange),
             trailers,
@@ -118,8 +101,8 @@ impl EdgeBody {
 
     /// Sends on what the visitor still sends of its request, while it takes nothing of the answer.
     pub(super) fn drive_upload(&mut self, cx: &mut Context<'_>) {
-        if let Source::Upstream { body, .. } = &mut self.source {
-            body.drive_upload(cx);
+        if let Source::Upstream(served) = &mut self.source {
+            served.answer.response.body_mut().drive_upload(cx);
         }
     }
 
@@ -158,7 +141,7 @@ impl Body for EdgeBody {
             Source::Own(body) => {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
             }
-            Source::Upstream { body, .. } => body.size_hint(),
+            Source::Upstream(served) => served.answer.response.body().size_hint(),
             #[cfg(test)]
             Source::Panics => SizeHint::new(),
         }
@@ -178,20 +161,26 @@ impl EdgeBody {
             Source::Own(body) => body.take().map(|body| Ok(Frame::data(body))),
             #[cfg(test)]
             Source::Panics => panic!("as told"),
-            Source::Upstream { live, .. } if live.is_cut(cx) => Some(Err(EdgeBodyError::Cut)),
-            Source::Upstream { body, live, .. } => match Pin::new(&mut *body).poll_frame(cx) {
-                Poll::Ready(frame) => {
-                    // There is more, and perhaps nobody who takes it: the next call may never come.
-                    if !body.is_end_stream() {
-                        live.waits(cx);
+            Source::Upstream(served) if served.live.is_cut(cx) => Some(Err(EdgeBodyError::Cut)),
+            Source::Upstream(served) => {
+                let Upstreamed { answer, live, .. } = &mut **served;
+                let body = answer.response.body_mut();
+                match Pin::new(&mut *body).poll_frame(cx) {
+                    Poll::Ready(frame) => {
+                        // There is more, and perhaps nobody who takes it: the next call may never come.
+                        if !body.is_end_stream() {
+                            live.waits(cx);
+                        }
+                        frame.map(|frame| {
+                            frame.map_err(|error| EdgeBodyError::Upstream(error.into()))
+                        })
                     }
-                    frame.map(|frame| frame.map_err(|error| EdgeBodyError::Upstream(error.into())))
+                    Poll::Pending => {
+                        live.waits(cx);
+                        return Poll::Pending;
+                    }
                 }
-                Poll::Pending => {
-                    live.waits(cx);
-                    return Poll::Pending;
-                }
-            },
+            }
         };
         match frame {
             None => {

@@ -238,22 +238,19 @@ fn service(
         }
         let worker = Rc::clone(&worker);
         let (head, body) = request.into_parts();
-        let method = head.method.clone();
-        let inbound = Inbound::new(Incoming::Http2(body), None);
-        // Boxed before anything wraps it: each wrapper would copy it once more.
-        let answer = Box::pin(request::answer(
-            Rc::clone(&worker),
-            Rc::clone(&connection),
-            head,
-            inbound,
-        ));
+        let head = Box::new(head);
+        let connection = Rc::clone(&connection);
         Box::pin(async move {
+            let inbound = Inbound::new(Incoming::Http2(body), None);
+            // Boxed before anything wraps it: each wrapper would copy it once more.
+            let answer = request::answer(&worker, &connection, &head, inbound);
+            let answer = Box::into_pin(Box::write(Box::new_uninit(), answer));
             let contained = Contained {
                 metrics: &worker.shared.metrics,
                 node: &worker.shared.policy.node,
                 lost: &worker.lost,
             };
-            Ok(contained.answer(method, answer).await)
+            Ok(contained.answer(&head.method, answer).await)
         })
     }
 }

@@ -35,12 +35,12 @@ impl Contained<'_> {
     /// Serves `answer`; where that panics, a 500 that needs nothing of what it had.
     pub(super) async fn answer(
         self,
-        method: Method,
+        method: &Method,
         answer: impl Future<Output = Response<EdgeBody>>,
     ) -> Response<EdgeBody> {
         self.lost.take();
         let answer = AssertUnwindSafe(answer).catch_unwind().await;
-        answer.unwrap_or_else(|_| self.bare(&method))
+        answer.unwrap_or_else(|_| self.bare(method))
     }
 
     fn bare(&self, method: &Method) -> Response<EdgeBody> {
@@ -90,7 +90,7 @@ mod tests {
             assert_eq!(lost.replace(Some(HeaderValue::from_static("r1"))), None);
             answer.await
         };
-        let (head, body) = contained.answer(method, answer).await.into_parts();
+        let (head, body) = contained.answer(&method, answer).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (Response::from_parts(head, body), metrics.panics.get())
     }

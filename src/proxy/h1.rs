@@ -65,7 +65,10 @@ pub(super) async fn serve(worker: Rc<Worker>, line: SharedLine, connection: Rc<C
 async fn requests(worker: Rc<Worker>, line: SharedLine, connection: Rc<Connection>) {
     for left in (0..REQUESTS).rev() {
         let (head, inbound, upgrade) = match next(&worker, &line, connection.ending()).await {
-            Coming::Head(head) => beginning(head, &line),
+            Coming::Head(head) => {
+                let (inbound, upgrade) = beginning(&head, &line);
+                (head, inbound, upgrade)
+            }
             Coming::Fault(fault) => (unreadable(), Inbound::refused(refusal(&fault)), None),
             Coming::End => break,
             Coming::Broken => return,
@@ -116,15 +119,16 @@ async fn one(
     worker: &Rc<Worker>,
     line: &SharedLine,
     connection: &Rc<Connection>,
-    head: Parts,
+    head: Box<Parts>,
     inbound: Inbound,
 ) -> Sent {
     let readable = inbound.is_readable();
     let asked = Asked::of(&head.method, head.version, &head.headers);
-    let answer = answer(worker, line, connection, head, inbound);
-    let Some(answer) = answer.await else {
+    let Some(answer) = answer(worker, line, connection, &head, inbound).await else {
         return Sent::Broken;
     };
+    // It lies in memory that other heads lie in, too.
+    drop(head);
     let ending = connection.ending();
     let memories = &worker.memories;
     // Where nobody will read the rest of the request any more, the next one can only be told from it if it has come already.
@@ -139,12 +143,12 @@ async fn one(
 }
 
 /// A request whose head has come: its body, or why nobody can say where it ends, and whom to tell if it becomes a tunnel.
-fn beginning(head: Parts, line: &SharedLine) -> (Parts, Inbound, Option<Sender<Upgraded>>) {
-    let body = match http1::request_body(&head) {
+fn beginning(head: &Parts, line: &SharedLine) -> (Inbound, Option<Sender<Upgraded>>) {
+    let body = match http1::request_body(head) {
         Ok(body) => body,
         Err(fault) => {
             let refusal = Refusal::bad_request(fault.detail());
-            return (head, Inbound::refused(refusal), None);
+            return (Inbound::refused(refusal), None);
         }
     };
     let is_over = body.is_over();
@@ -165,7 +169,7 @@ fn beginning(head: Parts, line: &SharedLine) -> (Parts, Inbound, Option<Sender<U
         }
         false => (None, None),
     };
-    (head, Inbound::new(body, upgrade), tell)
+    (Inbound::new(body, upgrade), tell)
 }
 
 /// The answer; nothing where the visitor goes first.
@@ -173,7 +177,7 @@ async fn answer(
     worker: &Rc<Worker>,
     line: &SharedLine,
     connection: &Rc<Connection>,
-    head: Parts,
+    head: &Parts,
     inbound: Inbound,
 ) -> Option<Response<EdgeBody>> {
     let contained = Contained {
@@ -181,15 +185,13 @@ async fn answer(
         node: &worker.shared.policy.node,
         lost: &worker.lost,
     };
-    let method = head.method.clone();
     // Boxed, as a waiting connection must not hold room for it; and before anything wraps it: each wrapper would copy it.
-    let story = Box::pin(request::answer(
-        Rc::clone(worker),
-        Rc::clone(connection),
-        head,
-        inbound,
-    ));
-    let mut answering = pin!(contained.answer(method, story));
+    let story = Box::write(
+        Box::new_uninit(),
+        request::answer(worker, connection, head, inbound),
+    );
+    let story = Box::into_pin(story);
+    let mut answering = pin!(contained.answer(&head.method, story));
     std::future::poll_fn(|cx| {
         if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
             return Poll::Ready(Some(answer));
@@ -201,8 +203,8 @@ async fn answer(
 }
 
 /// What is told of a request that could not be read.
-fn unreadable() -> Parts {
-    let (mut head, ()) = Request::new(()).into_parts();
+fn unreadable() -> Box<Parts> {
+    let mut head = Box::new(Request::new(()).into_parts().0);
     // A word that is a method's in form and in no list of them.
     head.method = Method::from_bytes(b"-").unwrap_or_default();
     head.uri = Uri::from_static("*");

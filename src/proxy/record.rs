@@ -66,7 +66,7 @@ impl Record {
         head: &http::request::Parts,
     ) -> Box<Self> {
         let time = worker.shared.clock.now();
-        Box::new(Self {
+        let record = Self {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
             begun: Instant::now(),
@@ -89,7 +89,8 @@ impl Record {
             request_body: None,
             bytes_out: 0,
             ended: false,
-        })
+        };
+        Box::write(Box::new_uninit(), record)
     }
 
     /// Notes that the answer is a refusal.

@@ -36,23 +36,24 @@ use crate::sign::Claims;
 use crate::upstream::{self, Answer};
 
 /// A head that the signer has closed: what is in it now is what the upstream sees.
-struct SignedRequest {
+struct SignedRequest<'a> {
     head: RequestHead,
-    method: Method,
-    length: Option<u64>,
-    forward: Forward,
+    method: &'a Method,
+    forward: &'a Forward,
     permit: Permit,
 }
 
 /// Answers one request. Never fails: what goes wrong is a refusal, a fault of this program a 500 for this request alone.
+///
+/// All but the body is lent: what a future is given it would hold, and copy about.
 pub(super) async fn answer(
-    worker: Rc<Worker>,
-    connection: Rc<Connection>,
-    head: Parts,
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    head: &Parts,
     inbound: Inbound,
 ) -> Response<EdgeBody> {
     let exchange = connection.state.begin_request();
-    let mut record = Record::begin(&worker, &connection, &head);
+    let mut record = Record::begin(worker, connection, head);
     let present = Present::of(&head.headers);
     let ids = worker
         .ids
@@ -60,14 +61,14 @@ pub(super) async fn answer(
     record.request_id.clone_from(&ids.request);
     record.trace_parent = Some(ids.trace_parent);
     if inbound.is_readable()
-        && let Some(response) = probe(&worker, &head)
+        && let Some(response) = probe(worker, head)
     {
         return finish(&ids, record, exchange, response);
     }
-    let asker = Asker::of(&head, present, &worker);
+    let asker = Asker::of(head, present, worker);
     let mut stage = Stage {
-        worker: &worker,
-        connection: &connection,
+        worker,
+        connection,
         ids: &ids,
         record: &mut record,
     };
@@ -81,11 +82,11 @@ pub(super) async fn answer(
     match outcome {
         Ok(Served::Own(response)) => finish(&ids, record, exchange, response),
         Ok(Served::Upstream(served)) => {
-            respond::stream(&worker, &asker, &ids, record, exchange, *served)
+            respond::stream(worker, &asker, &ids, record, exchange, served)
         }
-        Ok(Served::Tunnel(tunnel)) => upgrade::accept(&worker, &ids, record, exchange, *tunnel),
+        Ok(Served::Tunnel(tunnel)) => upgrade::accept(worker, &ids, record, exchange, *tunnel),
         Err(refusal) => {
-            let response = refuse(&worker, &asker, &ids, &mut record, &refusal);
+            let response = refuse(worker, &asker, &ids, &mut record, &refusal);
             finish(&ids, record, exchange, response)
         }
     }
@@ -110,22 +111,22 @@ pub(super) enum Served {
 }
 
 /// The story of a request: host, tenant, decision, permit, outbound head, signature, answer.
-async fn story(stage: &mut Stage<'_>, head: Parts, inbound: Inbound) -> Result<Served, Refusal> {
+async fn story(stage: &mut Stage<'_>, head: &Parts, inbound: Inbound) -> Result<Served, Refusal> {
     let Inbound { body, upgrade } = inbound;
     let body = body?;
-    let known = find::known(stage, &head);
-    let arrival = arrive(stage, &head, known.as_deref())?;
+    let known = find::known(stage, head);
+    let arrival = arrive(stage, head, known.as_deref())?;
     stage.record.host = Some(arrival.host.hostname.clone());
     let generation = stage.worker.shared.resolver.generation();
     let facts = find::tenant(stage, &arrival, known.as_deref()).await;
-    let known = known.or_else(|| find::acquaint(stage, &head, &arrival, &facts));
-    let forward = match decision(stage, &head, &arrival, &facts)? {
+    let known = known.or_else(|| find::acquaint(stage, head, &arrival, &facts));
+    let forward = match decision(stage, head, &arrival, &facts)? {
         Decision::Answer(answer) => {
             let visit = &stage.connection.visit;
             return Ok(Served::Own(local::answer(
                 stage.worker,
                 &answer,
-                &head,
+                head,
                 visit,
                 &arrival.host,
                 stage.ids,
@@ -134,7 +135,7 @@ async fn story(stage: &mut Stage<'_>, head: Parts, inbound: Inbound) -> Result<S
         Decision::Forward(forward) => forward,
     };
     let permit = permit(stage, &forward)?;
-    let signed = signed(stage, &head, known.as_deref(), forward, permit)?;
+    let signed = signed(stage, head, known.as_deref(), &forward, permit)?;
     let names = Names {
         target: arrival.target,
         generation,
@@ -185,13 +186,13 @@ fn permit(stage: &Stage<'_>, forward: &Forward) -> Result<Permit, Refusal> {
     )
 }
 
-fn signed(
+fn signed<'a>(
     stage: &mut Stage<'_>,
-    inbound: &Parts,
+    inbound: &'a Parts,
     known: Option<&KnownHost>,
-    forward: Forward,
+    forward: &'a Forward,
     permit: Permit,
-) -> Result<SignedRequest, Refusal> {
+) -> Result<SignedRequest<'a>, Refusal> {
     let shared = &stage.worker.shared;
     let visit = &stage.connection.visit;
     let origin = decide::origin(inbound, visit, &shared.policy);
@@ -199,7 +200,7 @@ fn signed(
     let mut head = rewrite::outbound(
         stage.worker.pool.memory(),
         inbound,
-        &forward,
+        forward,
         visit,
         &origin,
         &shared.policy,
@@ -231,8 +232,7 @@ fn signed(
     }
     Ok(SignedRequest {
         head,
-        method: inbound.method.clone(),
-        length: forward.length,
+        method: &inbound.method,
         forward,
         permit,
     })
@@ -240,7 +240,7 @@ fn signed(
 
 async fn send(
     stage: &mut Stage<'_>,
-    signed: SignedRequest,
+    signed: SignedRequest<'_>,
     body: Incoming,
     upgrade: Option<Receiver<Upgraded>>,
     names: Names,
@@ -248,7 +248,6 @@ async fn send(
     let SignedRequest {
         head,
         method,
-        length,
         forward,
         permit,
     } = signed;
@@ -272,8 +271,8 @@ async fn send(
     let request = upstream::Request {
         begun: sent,
         head,
-        method,
-        length,
+        method: method.clone(),
+        length: forward.length,
         upgrade: forward.upgrade.then(|| rewrite::UPGRADED.clone()),
         body,
     };
@@ -295,24 +294,21 @@ async fn send(
 
 /// What an answer is to the visitor.
 fn served(
-    answer: Answer<RequestBody>,
+    mut answer: Box<Answer<RequestBody>>,
     upgrade: Option<Receiver<Upgraded>>,
     permit: Permit,
     live: Cuttable,
 ) -> Result<Served, Refusal> {
-    let Answer {
-        response, tunnel, ..
-    } = answer;
-    match (tunnel, upgrade) {
+    match (answer.tunnel.take(), upgrade) {
         (None, _) => Ok(Served::Upstream(Box::new(respond::Upstreamed {
-            response,
-            permit,
+            answer,
+            _permit: permit,
             live,
         }))),
         (Some(upstream), Some(visitor)) => Ok(Served::Tunnel(Box::new(upgrade::Tunnel {
             visitor,
             upstream,
-            head: response.into_parts().0,
+            head: answer.response.into_parts().0,
             permit,
             live,
         }))),

@@ -15,12 +15,13 @@ use super::upload::RequestBody;
 use super::worker::Worker;
 use crate::decide::rewrite::{self, RequestIds};
 use crate::guard::Permit;
-use crate::upstream::AnswerBody;
+use crate::upstream::Answer;
 
-/// An upstream's answer with what it was asked for and within.
+/// An upstream's answer with what it was asked for and within. Boxed: it is large, and handed on often.
 pub(super) struct Upstreamed {
-    pub(super) response: Response<AnswerBody<RequestBody>>,
-    pub(super) permit: Permit,
+    pub(super) answer: Box<Answer<RequestBody>>,
+    /// Given back when the answer has ended.
+    pub(super) _permit: Permit,
     pub(super) live: Cuttable,
 }
 
@@ -31,30 +32,26 @@ pub(super) fn stream(
     ids: &RequestIds,
     mut record: Box<Record>,
     exchange: Exchange,
-    served: Upstreamed,
+    mut served: Box<Upstreamed>,
 ) -> Response<EdgeBody> {
-    let Upstreamed {
-        response,
-        permit,
-        mut live,
-    } = served;
-    let (mut head, body) = response.into_parts();
-    record.status = head.status;
+    let answer = &mut served.answer.response;
+    let status = answer.status();
+    record.status = status;
+    let mut headers = std::mem::take(answer.headers_mut());
     let trailers = record.takes_trailers(asker.takes_trailers);
-    let trailer = rewrite::announced_trailers(&head.headers).filter(|_| trailers);
-    rewrite::clean_answer(&mut head.headers);
-    head.version = Version::HTTP_11;
-    head.extensions.clear();
-    let headers = &mut head.headers;
+    let trailer = rewrite::announced_trailers(&headers).filter(|_| trailers);
+    rewrite::clean_answer(&mut headers);
     headers.insert(rewrite::REQUEST_ID.clone(), ids.request.clone());
     headers.append(http::header::VIA, worker.shared.policy.via.clone());
     if let Some(trailer) = trailer {
         headers.insert(TRAILER, trailer);
     }
     // Over HTTP/2 a window that is shut keeps the codec from asking for any of the body.
-    if record.version == Version::HTTP_2 && !body.is_end_stream() {
-        live.lasts();
+    if record.version == Version::HTTP_2 && !answer.body().is_end_stream() {
+        served.live.lasts();
     }
-    let body = EdgeBody::upstream(body, permit, live, record, exchange, trailers);
-    Response::from_parts(head, body)
+    let mut response = Response::new(EdgeBody::upstream(served, record, exchange, trailers));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }

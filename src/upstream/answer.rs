@@ -21,7 +21,7 @@ use super::upload::{Asked, Upload};
 use super::wire::Tunnel;
 use crate::http1::{AnswerHead, BodyDecoder, BodyFault, Piece, ReadRoom};
 
-/// What an upstream answered.
+/// What an upstream answered. Large, and handed on often: it comes boxed.
 pub struct Answer<B> {
     /// Checked: the status is one of RFC 9110, the framing has one meaning, the version is ours. Hop-by-hop fields are still there.
     pub response: Response<AnswerBody<B>>,
@@ -75,7 +75,7 @@ pub(super) fn admit<B>(
     asked: &Asked,
     idle: Duration,
     retried: bool,
-) -> Result<Answer<B>, SendError> {
+) -> Result<Box<Answer<B>>, SendError> {
     let endpoint = line.seat.address().socket;
     let invalid = |reason, source| SendError::Invalid {
         endpoint,
@@ -93,7 +93,7 @@ pub(super) fn admit<B>(
         && head.version == Version::HTTP_11
         && !says_close(&head.headers)
         && !decoder.is_until_close();
-    let mut body = AnswerBody {
+    let body = AnswerBody {
         decoder,
         first: None,
         trailers: None,
@@ -104,24 +104,24 @@ pub(super) fn admit<B>(
         failed: None,
         room: ReadRoom::default(),
     };
-    let mut tunnel = None;
+    let mut answer = Box::new(Answer {
+        response: Response::new(body),
+        tunnel: None,
+        endpoint,
+        retried,
+    });
+    *answer.response.status_mut() = head.status;
+    *answer.response.headers_mut() = head.headers;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         let connection = *line.connection;
-        tunnel = Some(Tunnel::new(connection.stream, connection.read.freeze()));
+        answer.tunnel = Some(Tunnel::new(connection.stream, connection.read.freeze()));
     } else {
+        let body = answer.response.body_mut();
         body.line = Some(line);
         body.look_ahead()
             .map_err(|fault| invalid("its body is malformed", Some(AnswerFault::Body(fault))))?;
     }
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    Ok(Answer {
-        response,
-        tunnel,
-        endpoint,
-        retried,
-    })
+    Ok(answer)
 }
 
 /// How long the answer's body is (RFC 9112 section 6.3).

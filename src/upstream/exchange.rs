@@ -40,7 +40,7 @@ impl Pool {
         self: &'a Rc<Self>,
         upstream: &'a Arc<Upstream>,
         request: Request<B>,
-    ) -> impl Future<Output = Result<Answer<B>, SendError>> + use<'a, B>
+    ) -> impl Future<Output = Result<Box<Answer<B>>, SendError>> + use<'a, B>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -58,7 +58,7 @@ impl Pool {
         asked: Asked,
         mut upload: Upload<B>,
         begun: Instant,
-    ) -> Result<Answer<B>, SendError>
+    ) -> Result<Box<Answer<B>>, SendError>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,

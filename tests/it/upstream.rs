@@ -61,7 +61,7 @@ impl Fixture {
         }
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Answer<Body>, SendError> {
+    async fn send(&self, request: Request<Body>) -> Result<Box<Answer<Body>>, SendError> {
         self.pool.send(&self.upstream, outgoing(request)).await
     }
 

@@ -4,7 +4,7 @@ use super::*;
 
 const MOST: usize = 1000;
 
-fn read(text: impl AsRef<[u8]>) -> Result<Option<Parts>, HeadFault> {
+fn read(text: impl AsRef<[u8]>) -> Result<Option<Box<Parts>>, HeadFault> {
     request_head(&mut BytesMut::from(text.as_ref()), MOST)
 }
 

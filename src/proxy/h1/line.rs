@@ -77,12 +77,8 @@ pub(in crate::proxy) enum LineFault {
 }
 
 /// What comes first on a connection, or next.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all that comes is a head: boxing would cost it an allocation"
-)]
 pub(super) enum Coming {
-    Head(Parts),
+    Head(Box<Parts>),
     /// Something that is no request: nothing behind it has any meaning.
     Fault(HeadFault),
     /// The visitor has ended its side.
