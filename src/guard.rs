@@ -20,9 +20,9 @@ mod tenants;
 
 pub use network::{ConnectionCap, ConnectionPermit};
 
-use in_flight::{NodeCount, NodeSlot, TenantSlot};
+use in_flight::{NodeCount, NodeSlot};
 use network::Network;
-use tenants::{Full, Tenants};
+use tenants::{Account, Full, TenantSlot, Tenants};
 
 /// The node's limits and what has been used of them.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ pub struct Permit {
     _tenant: Option<TenantSlot>,
     _node: Option<NodeSlot>,
 }
+
+/// What a tenant has used, kept at hand by whoever lets its requests in again and again.
+#[derive(Debug, Default)]
+pub struct AtHand(Option<(TenantId, Arc<Account>)>);
 
 impl Permit {
     /// The permit of what has become a tunnel: it counts for its tenant, no longer among the node's requests. Tunnels last for hours
@@ -76,6 +80,19 @@ impl Guard {
     /// `limits` are those in force for the tenant now; where they differ from those of its last request, its allowance
     /// starts anew under the new ones.
     pub fn admit(&self, tenant: Option<TenantId>, limits: &Limits) -> Result<Permit, Refusal> {
+        self.admit_at_hand(&mut AtHand::default(), tenant, limits)
+    }
+
+    /// As [`Guard::admit`], where it may be at hand what the tenant has used.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn admit_at_hand(
+        &self,
+        at_hand: &mut AtHand,
+        tenant: Option<TenantId>,
+        limits: &Limits,
+    ) -> Result<Permit, Refusal> {
         let node = self.node.take();
         let Some(tenant) = tenant.filter(|_| is_limited(limits)) else {
             return Ok(Permit {
@@ -83,20 +100,19 @@ impl Guard {
                 _node: Some(node.ok_or_else(overloaded)?),
             });
         };
-        match node {
-            Some(node) => {
-                let slot = self.tenants.take(tenant, limits).map_err(refuse)?;
-                Ok(Permit {
-                    _tenant: slot,
-                    _node: Some(node),
-                })
-            }
-            // The tenant's own limits come first: a noisy tenant is told so even where the node is full.
-            None => Err(self
-                .tenants
-                .peek(tenant, limits)
-                .map_or_else(refuse, |()| overloaded())),
-        }
+        // The tenant's own limits come first: a noisy tenant is told so even where the node is full.
+        let Some(node) = node else {
+            let full = self.tenants.peek(tenant, limits);
+            return Err(full.map_or_else(refuse, |()| overloaded()));
+        };
+        let account = match &at_hand.0 {
+            Some((of, account)) if *of == tenant => account,
+            _ => &at_hand.0.insert((tenant, self.tenants.account(tenant))).1,
+        };
+        Ok(Permit {
+            _tenant: account.take(limits).map_err(refuse)?,
+            _node: Some(node),
+        })
     }
 
     /// What [`Guard::admit`] would say now. Consumes nothing and leaves no trace.

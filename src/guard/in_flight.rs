@@ -1,7 +1,4 @@
-//! Requests being answered: a count for the node, one for each tenant that has a limit.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+//! Requests being answered: a count for the node.
 
 use prometheus::IntGauge;
 
@@ -38,38 +35,5 @@ impl NodeCount {
 impl Drop for NodeSlot {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// A tenant's requests in flight.
-#[derive(Debug, Default)]
-pub(super) struct TenantCount(Arc<AtomicU32>);
-
-/// One of a tenant's requests in flight; given back without asking for the tenant again.
-#[derive(Debug)]
-pub(super) struct TenantSlot(Arc<AtomicU32>);
-
-impl TenantCount {
-    /// A slot, if fewer than `limit` are taken. Only called under the tenant's lock: nobody else adds meanwhile.
-    pub(super) fn take(&mut self, limit: u32) -> Option<TenantSlot> {
-        if self.is_full(limit) {
-            return None;
-        }
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Some(TenantSlot(Arc::clone(&self.0)))
-    }
-
-    pub(super) fn is_full(&self, limit: u32) -> bool {
-        self.0.load(Ordering::Relaxed) >= limit
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-}
-
-impl Drop for TenantSlot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

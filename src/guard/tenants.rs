@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::model::{Limits, TenantId};
 
-use super::in_flight::{TenantCount, TenantSlot};
 use super::rate::Rate;
 
 /// Which of a tenant's limits is used up.
@@ -30,30 +30,24 @@ impl Default for Tenants {
 }
 
 impl Tenants {
-    /// Takes one request from the rate and, where there is a limit, one slot. Takes nothing where either is used up.
-    pub(super) fn take(
-        &self,
-        tenant: TenantId,
-        limits: &Limits,
-    ) -> Result<Option<TenantSlot>, Full> {
+    /// What `tenant` has used. Whoever keeps that at hand keeps it here, too: a tenant has one account and no second one.
+    pub(super) fn account(&self, tenant: TenantId) -> Arc<Account> {
         let mut part = self.part(tenant);
         part.sweep_sometimes();
-        let usage = part.usages.entry(key(tenant)).or_default();
-        usage.adapt(limits);
-        usage.take(limits)
+        Arc::clone(part.accounts.entry(key(tenant)).or_default())
     }
 
-    /// What [`Tenants::take`] would say, without taking or remembering anything.
+    /// What [`Account::take`] would say, without taking or remembering anything.
     pub(super) fn peek(&self, tenant: TenantId, limits: &Limits) -> Result<(), Full> {
         let part = self.part(tenant);
-        part.usages
+        part.accounts
             .get(&key(tenant))
-            .map_or(Ok(()), |usage| usage.peek(limits))
+            .map_or(Ok(()), |account| account.peek(limits))
     }
 
     /// Tenants remembered.
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|part| lock(part).usages.len()).sum()
+        self.0.iter().map(|part| lock(part).accounts.len()).sum()
     }
 
     fn part(&self, tenant: TenantId) -> MutexGuard<'_, Part> {
@@ -66,100 +60,106 @@ fn key(tenant: TenantId) -> u128 {
     tenant.0.as_u128()
 }
 
-/// A panic elsewhere leaves counts that are whole in themselves: go on with them.
-fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
-    part.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// A panic elsewhere leaves what is whole in itself: go on with it.
+fn lock<T>(locked: &Mutex<T>) -> MutexGuard<'_, T> {
+    locked
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[derive(Debug, Default)]
 struct Part {
-    usages: HashMap<u128, Usage, BuildHasherDefault<IdHasher>>,
+    accounts: HashMap<u128, Arc<Account>, BuildHasherDefault<IdHasher>>,
     /// Requests until idle tenants are looked for.
     sweep_in: usize,
 }
 
 impl Part {
     /// Forgets idle tenants, then again after as many requests as tenants were left: a constant cost a request, and never
-    /// more than twice as many remembered as make a difference, or a small number.
+    /// more than twice as many remembered as make a difference or are at hand, or a small number.
     fn sweep_sometimes(&mut self) {
         if self.sweep_in > 0 {
             self.sweep_in -= 1;
             return;
         }
-        self.usages.retain(|_, usage| !usage.is_idle());
-        self.sweep_in = self.usages.len().max(SWEEP_AT_LEAST);
-        if self.usages.capacity() > 4 * self.sweep_in {
-            self.usages.shrink_to(2 * self.sweep_in);
+        // Whoever holds an account got it from here: one that only this table holds cannot be taken from meanwhile.
+        self.accounts
+            .retain(|_, account| Arc::strong_count(account) > 1 || !account.is_idle());
+        self.sweep_in = self.accounts.len().max(SWEEP_AT_LEAST);
+        if self.accounts.capacity() > 4 * self.sweep_in {
+            self.accounts.shrink_to(2 * self.sweep_in);
         }
     }
 }
 
 /// What one tenant has used.
 #[derive(Debug, Default)]
-struct Usage {
-    rate: Option<Rate>,
-    in_flight: Option<TenantCount>,
+pub(super) struct Account {
+    rate: Mutex<Option<Rate>>,
+    in_flight: AtomicU32,
 }
 
-impl Usage {
-    /// Makes what is counted fit `limits`, which may have changed since the last request.
-    fn adapt(&mut self, limits: &Limits) {
-        if !self.has_rate_of(limits) {
-            self.rate = Rate::new(limits);
-        }
-        if limits.in_flight == 0 {
-            self.in_flight = None;
-        } else {
-            self.in_flight.get_or_insert_default();
-        }
-    }
+/// One of a tenant's requests in flight; given back without asking for the tenant again.
+#[derive(Debug)]
+pub(super) struct TenantSlot(Arc<Account>);
 
-    fn has_rate_of(&self, limits: &Limits) -> bool {
-        self.rate
-            .as_ref()
-            .map_or(limits.requests_per_second == 0, |rate| rate.is_for(limits))
-    }
-
-    /// The slot is taken before the rate because it can be given back.
-    fn take(&mut self, limits: &Limits) -> Result<Option<TenantSlot>, Full> {
-        let slot = match &mut self.in_flight {
-            None => None,
-            Some(count) => match count.take(limits.in_flight) {
-                Some(slot) => Some(slot),
-                None => return Err(self.peek_rate().err().unwrap_or(Full::InFlight)),
-            },
-        };
-        self.rate
-            .as_ref()
+impl Account {
+    /// Takes one request from the rate and, where there is a limit, one slot. Takes nothing where either is used up.
+    pub(super) fn take(self: &Arc<Self>, limits: &Limits) -> Result<Option<TenantSlot>, Full> {
+        let mut rate = lock(&self.rate);
+        // The limits may have changed since the last request.
+        if !is_for(rate.as_ref(), limits) {
+            *rate = Rate::new(limits);
+        }
+        if self.is_full(limits) {
+            return Err(peek(rate.as_ref()).err().unwrap_or(Full::InFlight));
+        }
+        rate.as_ref()
             .map_or(Ok(()), Rate::take)
             .map_err(|wait| Full::Rate { wait })?;
-        Ok(slot)
+        // Under the lock: nobody else adds meanwhile.
+        Ok((limits.in_flight != 0).then(|| {
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            TenantSlot(Arc::clone(self))
+        }))
     }
 
     fn peek(&self, limits: &Limits) -> Result<(), Full> {
-        if self.has_rate_of(limits) {
-            self.peek_rate()?;
+        let rate = lock(&self.rate);
+        if is_for(rate.as_ref(), limits) {
+            peek(rate.as_ref())?;
         }
-        match &self.in_flight {
-            Some(count) if limits.in_flight != 0 && count.is_full(limits.in_flight) => {
-                Err(Full::InFlight)
-            }
-            _ => Ok(()),
+        match self.is_full(limits) {
+            true => Err(Full::InFlight),
+            false => Ok(()),
         }
     }
 
-    fn peek_rate(&self) -> Result<(), Full> {
-        self.rate
-            .as_ref()
-            .map_or(Ok(()), Rate::peek)
-            .map_err(|wait| Full::Rate { wait })
+    fn is_full(&self, limits: &Limits) -> bool {
+        limits.in_flight != 0 && self.in_flight.load(Ordering::Relaxed) >= limits.in_flight
     }
 
     /// Whether forgetting this changes no answer.
     fn is_idle(&self) -> bool {
-        self.in_flight.as_ref().is_none_or(TenantCount::is_idle)
-            && self.rate.as_ref().is_none_or(Rate::is_whole)
+        self.in_flight.load(Ordering::Relaxed) == 0
+            && lock(&self.rate).as_ref().is_none_or(Rate::is_whole)
     }
+}
+
+impl Drop for TenantSlot {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether `rate` is the one that `limits` set.
+fn is_for(rate: Option<&Rate>, limits: &Limits) -> bool {
+    rate.map_or(limits.requests_per_second == 0, |rate| rate.is_for(limits))
+}
+
+fn peek(rate: Option<&Rate>) -> Result<(), Full> {
+    rate.map_or(Ok(()), Rate::peek)
+        .map_err(|wait| Full::Rate { wait })
 }
 
 /// Ids are made here, not chosen by visitors, and their low half is random: no need to hash them.

@@ -9,6 +9,8 @@ use crate::config::LimitDefaults;
 use crate::metrics::Metrics;
 use crate::model::{Code, Limits, Refusal, TenantId};
 
+mod at_hand;
+
 /// Requests in flight on the node.
 const NODE_CAP: usize = 100;
 

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use prometheus::IntCounter;
 
 use crate::decide::RequestHost;
-use crate::model::Slug;
+use crate::guard;
+use crate::model::{Route, TenantId};
 use crate::resolve::Remembered;
 use crate::sign::Slot;
 
@@ -34,7 +35,9 @@ pub(super) struct KnownHost {
     pub(super) host: RequestHost,
     pub(super) route: RefCell<Option<Remembered>>,
     pub(super) assertion: RefCell<Slot>,
-    series: RefCell<Option<(Slug, Rc<IntCounter>)>>,
+    pub(super) used: RefCell<guard::AtHand>,
+    /// The counter of the tenant in this version of its row.
+    series: RefCell<Option<(TenantId, u64, IntCounter)>>,
 }
 
 impl KnownHosts {
@@ -60,6 +63,7 @@ impl KnownHosts {
             host,
             route: RefCell::default(),
             assertion: RefCell::default(),
+            used: RefCell::default(),
             series: RefCell::default(),
         });
         let mut generations = self.0.borrow_mut();
@@ -82,17 +86,18 @@ impl Generations {
 }
 
 impl KnownHost {
-    /// The counter of the tenant called `slug`, whose host this is now.
-    pub(super) fn series(&self, slug: &Slug, find: impl FnOnce() -> IntCounter) -> Rc<IntCounter> {
+    /// Counts a request of the tenant whose host this is now; `find` gives its counter.
+    pub(super) fn count(&self, route: &Route, find: impl FnOnce() -> IntCounter) {
         let mut series = self.series.borrow_mut();
-        match &*series {
-            Some((of, counter)) if of == slug => Rc::clone(counter),
-            _ => {
-                let counter = Rc::new(find());
-                *series = Some((slug.clone(), Rc::clone(&counter)));
+        let counter = match &*series {
+            Some((tenant, version, counter))
+                if (*tenant, *version) == (route.tenant, route.version) =>
+            {
                 counter
             }
-        }
+            _ => &series.insert((route.tenant, route.version, find())).2,
+        };
+        counter.inc();
     }
 }
 
@@ -100,7 +105,7 @@ impl KnownHost {
 mod tests {
     use super::*;
     use crate::decide::HostClass;
-    use crate::model::Hostname;
+    use crate::model::{Hostname, LimitOverrides, Placement, Slug, TenantState};
 
     fn keep(hosts: &KnownHosts, text: &str, name: &str) -> Option<Rc<KnownHost>> {
         let host = RequestHost {
@@ -148,13 +153,31 @@ mod tests {
     }
 
     #[test]
-    fn a_series_belongs_to_one_tenant() {
+    fn a_series_belongs_to_one_tenant_under_one_name() {
         let hosts = KnownHosts::default();
         let known = keep(&hosts, "a.test", "a.test").unwrap();
-        let counter = |name: &str| IntCounter::new(name, "help").unwrap();
-        let [one, other] = ["one", "other"].map(|slug| Slug::parse(slug).unwrap());
-        known.series(&one, || counter("one")).inc();
-        assert_eq!(known.series(&one, || counter("again")).get(), 1);
-        assert_eq!(known.series(&other, || counter("other")).get(), 0);
+        let counters = ["a", "b", "c"].map(|name| IntCounter::new(name, "help").unwrap());
+        let [a, b, c] = &counters;
+        let mut route = Route {
+            tenant: TenantId(uuid::Uuid::from_u128(1)),
+            slug: Slug::parse("one").unwrap(),
+            state: TenantState::Active,
+            progress: 0,
+            removed_at: None,
+            plan: None,
+            upstream: None,
+            limits: LimitOverrides::default(),
+            placement: Placement::default(),
+            meta: None,
+            version: 1,
+        };
+        known.count(&route, || a.clone());
+        known.count(&route, || b.clone());
+        // A tenant that is renamed has another row.
+        route.version = 2;
+        known.count(&route, || b.clone());
+        route.tenant = TenantId(uuid::Uuid::from_u128(2));
+        known.count(&route, || c.clone());
+        assert_eq!(counters.map(|counter| counter.get()), [2, 1, 1]);
     }
 }

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
-use prometheus::IntCounter;
 use tokio::time::Instant;
 
 use super::access_log::AccessRecord;
 use super::connection::Connection;
 use super::fault;
+use super::known_hosts::KnownHost;
 use super::upload::BodyWatch;
 use super::worker::Worker;
 use crate::clock::Timestamp;
@@ -36,8 +36,8 @@ pub(super) struct Record {
     pub(super) host_sent: Option<HeaderValue>,
     pub(super) trace_parent: Option<TraceParent>,
     pub(super) route: Option<Arc<Route>>,
-    /// The tenant's counter, where it is at hand.
-    pub(super) tenant_series: Option<Rc<IntCounter>>,
+    /// What is at hand of the host.
+    pub(super) known: Option<Rc<KnownHost>>,
     pub(super) sources: Sources,
     pub(super) status: StatusCode,
     pub(super) refusal: Option<(Code, Option<Box<str>>)>,
@@ -81,7 +81,7 @@ impl Record {
             host_sent: None,
             trace_parent: None,
             route: None,
-            tenant_series: None,
+            known: None,
             sources: Sources::default(),
             status: StatusCode::OK,
             refusal: None,

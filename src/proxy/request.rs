@@ -134,8 +134,9 @@ async fn story(stage: &mut Stage<'_>, head: &Parts, inbound: Inbound) -> Result<
         }
         Decision::Forward(forward) => forward,
     };
-    let permit = permit(stage, &forward)?;
+    let permit = permit(stage, known.as_deref(), &forward)?;
     let signed = signed(stage, head, known.as_deref(), &forward, permit)?;
+    stage.record.known = known;
     let names = Names {
         target: arrival.target,
         generation,
@@ -179,11 +180,17 @@ fn decision(
     decision
 }
 
-fn permit(stage: &Stage<'_>, forward: &Forward) -> Result<Permit, Refusal> {
-    stage.worker.shared.guard.admit(
-        forward.route.as_ref().map(|route| route.tenant),
-        &forward.limits,
-    )
+fn permit(
+    stage: &Stage<'_>,
+    known: Option<&KnownHost>,
+    forward: &Forward,
+) -> Result<Permit, Refusal> {
+    let guard = &stage.worker.shared.guard;
+    let tenant = forward.route.as_ref().map(|route| route.tenant);
+    match known {
+        Some(known) => guard.admit_at_hand(&mut known.used.borrow_mut(), tenant, &forward.limits),
+        None => guard.admit(tenant, &forward.limits),
+    }
 }
 
 fn signed<'a>(
@@ -226,10 +233,6 @@ fn signed<'a>(
     signed.map_err(|error| {
         Refusal::new(Code::InternalError, "The request could not be signed.").because(error)
     })?;
-    if let (Some(known), Some(route)) = (known, &forward.route) {
-        let find = || shared.metrics.tenants.counter(&route.slug);
-        stage.record.tenant_series = Some(known.series(&route.slug, find));
-    }
     Ok(SignedRequest {
         head,
         method: &inbound.method,

@@ -128,10 +128,12 @@ impl Counters {
         }
         self.duration.observe(total.as_secs_f64());
         self.overhead.observe(edge.as_secs_f64());
-        match (&record.tenant_series, &record.route) {
-            (Some(counter), _) => counter.inc(),
-            (None, Some(route)) => metrics.tenants.counter(&route.slug).inc(),
-            (None, None) => {}
+        if let Some(route) = &record.route {
+            let find = || metrics.tenants.counter(&route.slug);
+            match &record.known {
+                Some(known) => known.count(route, find),
+                None => find().inc(),
+            }
         }
     }
 
