@@ -61,6 +61,14 @@ impl Cache {
         self.routes.insert(Key(key), kept);
     }
 
+    /// `route`, or the one under `key`, if that says the same: whoever holds it goes on with it, and what was made for it goes on to fit.
+    pub(super) fn same_or(&self, key: KeyRef<'_>, route: Route) -> Arc<Route> {
+        match self.routes.get(&key) {
+            Some(kept) if *kept.route == route => kept.route,
+            _ => Arc::new(route),
+        }
+    }
+
     pub(super) fn keep_absence(&self, key: LookupKey, absence: Absence) {
         // A route that is no more would be asked for anew each time the absence runs out, and fills the snapshot.
         self.routes.invalidate(&KeyRef::from(&key));

@@ -199,12 +199,10 @@ impl Flight {
 impl Resolver {
     /// Keeps what the store said of `key`, unless a change that it had not seen is in force.
     pub(super) fn keep(&self, era: &Era, key: &LookupKey, looked: Looked) -> Landing {
-        let route = looked.route.map(Arc::new);
+        let at = KeyRef::from(key);
+        let route = looked.route.map(|route| self.cache.same_or(at, route));
         let tenant = route.as_ref().map(|route| route.tenant);
-        let Some(stamp) = self
-            .applied
-            .stamp(era, looked.at, KeyRef::from(key), tenant)
-        else {
+        let Some(stamp) = self.applied.stamp(era, looked.at, at, tenant) else {
             // A restored database, or the follower has not begun: in both cases it should look now.
             self.contact.suspect();
             let answer = route.map_or(Match::Absent, Match::Found);

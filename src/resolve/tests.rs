@@ -189,7 +189,7 @@ async fn a_stale_route_is_served_while_one_task_looks_it_up_again() {
     let acme = slug("acme");
     world.ledger.put(&acme, Some(1));
     world.follow();
-    world.resolver.find(&acme).await;
+    let before = world.resolver.find(&acme).await;
     world.clock.shift(61_000);
     world.ledger.hold(true);
     for _ in 0..100 {
@@ -202,6 +202,11 @@ async fn a_stale_route_is_served_while_one_task_looks_it_up_again() {
     assert_eq!(world.peeked(&acme), Some(1));
     settle().await;
     assert_eq!(world.ledger.asked(&acme), 2, "fresh again");
+    let after = world.resolver.peek(&acme).unwrap();
+    match (before, after) {
+        (Match::Found(before), Match::Found(after)) => assert!(Arc::ptr_eq(&before, &after)),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(start_paused = true)]
