@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest;
+use bytes::BytesMut;
 use http::request::Parts;
 use http::{Request, Uri};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
@@ -16,6 +17,7 @@ use tokio::runtime::Runtime;
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::config::Config;
 use vestibule::decide::{self, Case, Decision, Policy, Target, Visit};
+use vestibule::http1::{self, Piece};
 use vestibule::jwks::JwksTimings;
 use vestibule::metrics::Metrics;
 use vestibule::model::{
@@ -159,6 +161,108 @@ pub fn frames(bytes: &[u8]) {
         let ended = guard.read_to_end(&mut passed).await;
         assert!(ended.is_ok() && bytes.starts_with(&passed));
     });
+}
+
+/// HTTP/1.1 from a visitor: what is read are the lines that are there, and it is the same however the bytes come.
+pub fn request(bytes: &[u8]) {
+    let Some((size, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let read = Read::of(bytes, bytes.len());
+    assert_eq!(read, Read::of(bytes, usize::from(*size)));
+    let Some(head) = &read.head else { return };
+    let lines: Vec<&[u8]> = split(head.trim_ascii_start(), b"\r\n").collect();
+    // The empty line, and nothing behind it.
+    assert!(lines.ends_with(&[b"", b""]), "{read:?}");
+    let field = |line: &&[u8]| {
+        let colon = line.iter().position(|byte| *byte == b':').expect("a field");
+        let name = String::from_utf8_lossy(&line[..colon]).to_ascii_lowercase();
+        (name, line[colon + 1..].trim_ascii().to_vec())
+    };
+    let mut fields: Vec<_> = lines[1..lines.len() - 2].iter().map(field).collect();
+    fields.sort();
+    assert_eq!(fields, read.fields);
+}
+
+/// What was read of some bytes.
+#[derive(Debug, PartialEq)]
+struct Read {
+    /// As it came; nothing where there is none, or none that can be read.
+    head: Option<Vec<u8>>,
+    /// Sorted.
+    fields: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+    trailers: Option<http::HeaderMap>,
+    /// How many bytes are left for the next request; nothing where the body is faulty or not over.
+    left: Option<usize>,
+}
+
+impl Read {
+    /// Reads `bytes`, of which `size` come at a time.
+    fn of(bytes: &[u8], size: usize) -> Self {
+        let mut pieces = bytes.chunks(size.max(1));
+        let mut buffer = BytesMut::new();
+        let mut come = 0;
+        let mut read = Self {
+            head: None,
+            fields: Vec::new(),
+            body: Vec::new(),
+            trailers: None,
+            left: None,
+        };
+        let mut more = |buffer: &mut BytesMut| {
+            let piece = pieces.next()?;
+            buffer.extend_from_slice(piece);
+            come += piece.len();
+            Some(come)
+        };
+        let mut all = 0;
+        let head = loop {
+            match http1::request_head(&mut buffer, 8 * 1024) {
+                Ok(Some(head)) => break head,
+                Ok(None) => match more(&mut buffer) {
+                    Some(come) => all = come,
+                    None => return read,
+                },
+                Err(_) => return read,
+            }
+        };
+        read.head = Some(bytes[..all - buffer.len()].to_vec());
+        let text = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.as_str().to_owned(), value.as_bytes().to_vec())
+        };
+        read.fields = head.headers.iter().map(text).collect();
+        read.fields.sort();
+        let Ok(mut body) = http1::request_body(&head) else {
+            return read;
+        };
+        loop {
+            match body.next(&mut buffer) {
+                Ok(Piece::Data(data)) => read.body.extend_from_slice(&data),
+                Ok(Piece::Trailers(trailers)) => read.trailers = Some(trailers),
+                Ok(Piece::End) => {
+                    read.left = Some(bytes.len() - (all - buffer.len()));
+                    return read;
+                }
+                Ok(Piece::Wanting) => match more(&mut buffer) {
+                    Some(come) => all = come,
+                    None => return read,
+                },
+                Err(_) => return read,
+            }
+        }
+    }
+}
+
+/// The parts of `bytes` between each `end`.
+fn split<'a>(bytes: &'a [u8], end: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let all = rest?;
+        let at = all.windows(end.len()).position(|window| window == end);
+        rest = at.map(|at| &all[at + end.len()..]);
+        Some(at.map_or(all, |at| &all[..at]))
+    })
 }
 
 /// A stream that comes a few bytes at a time.

@@ -67,4 +67,4 @@ macro_rules! replayed {
     };
 }
 
-replayed! { host path configuration forwarded token snapshot frames }
+replayed! { host path configuration forwarded token snapshot frames request }
