@@ -44,6 +44,15 @@ pub struct Permit {
 #[derive(Debug, Default)]
 pub struct AtHand(Option<(TenantId, Arc<Account>)>);
 
+impl AtHand {
+    /// Reads what letting a request in needs of it; see [`ahead`](crate::model::ahead).
+    pub fn read_ahead(&self) {
+        if let Some((_, account)) = &self.0 {
+            account.read_ahead();
+        }
+    }
+}
+
 impl Permit {
     /// The permit of what has become a tunnel: it counts for its tenant, no longer among the node's requests. Tunnels last for hours
     /// and hold no buffered answer; each is a whole connection, and the cap on those bounds them.

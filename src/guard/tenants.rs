@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -122,6 +123,10 @@ impl Account {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
             TenantSlot(Arc::clone(self))
         }))
+    }
+
+    pub(super) fn read_ahead(&self) {
+        black_box(self.in_flight.load(Ordering::Relaxed));
     }
 
     fn peek(&self, limits: &Limits) -> Result<(), Full> {

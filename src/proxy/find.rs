@@ -7,14 +7,16 @@ use http::request::Parts;
 use super::known_hosts::KnownHost;
 use super::request::Stage;
 use super::worker::Shared;
-use crate::decide::{self, Arrival, Target};
+use crate::decide::{self, Arrival, HostClass, Target};
 use crate::model::Match;
 use crate::resolve::{Facts, Keys, Resolver};
 
 /// The host, if this thread has served it before.
 pub(super) fn known(stage: &Stage<'_>, head: &Parts) -> Option<Rc<KnownHost>> {
     let text = decide::only_authority(head, &stage.connection.visit)?;
-    stage.worker.hosts.get(text)
+    let known = stage.worker.hosts.get(text)?;
+    known.read_ahead();
+    Some(known)
 }
 
 /// Every name in the head, looked up; the only step that waits for anything but the upstream.
@@ -82,13 +84,19 @@ pub(super) fn acquaint(
     let Target::Tenant(keys) = &arrival.target else {
         return None;
     };
-    let (Some(host), Some(Match::Found(_))) = (&keys.host, &facts.host) else {
+    let (Some(host), Some(Match::Found(found))) = (&keys.host, &facts.host) else {
         return None;
     };
     let visit = &stage.connection.visit;
     let text = decide::only_authority(head, visit)?;
     let route = worker.shared.resolver.at_hand(host)?;
-    let host = arrival.host.clone();
+    let mut host = arrival.host.clone();
+    if let HostClass::Subdomain(slug) = &mut host.class
+        && *slug == found.slug
+    {
+        // One text for both: comparing them again need not read it.
+        slug.clone_from(&found.slug);
+    }
     let known = worker.hosts.keep(text, visit.local.port(), host)?;
     *known.route.borrow_mut() = Some(route);
     Some(known)

@@ -3,13 +3,14 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, hash_map};
+use std::hint::black_box;
 use std::rc::Rc;
 
 use prometheus::IntCounter;
 
-use crate::decide::RequestHost;
+use crate::decide::{HostClass, RequestHost};
 use crate::guard;
-use crate::model::{Route, TenantId};
+use crate::model::{Route, TenantId, ahead};
 use crate::resolve::Remembered;
 use crate::sign::Slot;
 
@@ -86,6 +87,22 @@ impl Generations {
 }
 
 impl KnownHost {
+    /// Reads what most requests need, so that all of it is on its way at the same time; see [`ahead`].
+    pub(super) fn read_ahead(&self) {
+        if let Some((.., counter)) = &*self.series.borrow() {
+            black_box(counter.get());
+        }
+        self.used.borrow().read_ahead();
+        if let HostClass::Subdomain(slug) = &self.host.class {
+            ahead::read_ahead(slug.as_str().as_bytes());
+        }
+        ahead::read_ahead(self.host.hostname.as_str().as_bytes());
+        if let Some(route) = &*self.route.borrow() {
+            route.read_ahead();
+        }
+        self.assertion.borrow().read_ahead();
+    }
+
     /// Counts a request of the tenant whose host this is now; `find` gives its counter.
     pub(super) fn count(&self, route: &Route, find: impl FnOnce() -> IntCounter) {
         let mut series = self.series.borrow_mut();
@@ -104,7 +121,6 @@ impl KnownHost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::HostClass;
     use crate::model::{Hostname, LimitOverrides, Placement, Slug, TenantState};
 
     fn keep(hosts: &KnownHosts, text: &str, name: &str) -> Option<Rc<KnownHost>> {

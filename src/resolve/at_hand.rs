@@ -1,16 +1,28 @@
 //! What a data-plane thread keeps at hand of the routes it serves: asked first, so that a busy name costs no look-up in what all
 //! threads share. Whether it still holds is asked of what has been applied, each time.
 
+use std::hint::black_box;
+
 use super::cache::Kept;
 use super::key::KeyRef;
 use super::lookup::Held;
 use super::{Facts, HostKey, Keys, Resolver};
 use crate::clock::Timestamp;
-use crate::model::{Match, Source};
+use crate::model::{Match, Source, ahead};
 
 /// The route of one host, from when it was last looked up.
 #[derive(Debug)]
 pub struct Remembered(Kept);
+
+impl Remembered {
+    /// Reads what a request needs of it; see [`ahead`](crate::model::ahead).
+    pub fn read_ahead(&self) {
+        let route = &*self.0.route;
+        black_box((route.state, route.version, route.limits));
+        black_box((route.upstream.is_some(), route.removed_at.is_some()));
+        ahead::read_ahead(route.slug.as_str().as_bytes());
+    }
+}
 
 impl Resolver {
     /// The facts of a request that has no source but its host, if `remembered` still says whose that is, with that source. Whoever asks

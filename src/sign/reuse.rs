@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::{self, RandomState};
 use std::hash::{BuildHasher, BuildHasherDefault};
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use http::HeaderValue;
 
 use super::assertion::{Assertion, Claims};
 use crate::clock::Timestamp;
-use crate::model::{Hostname, Prehashed, Sources, TenantId};
+use crate::model::{Hostname, Prehashed, Sources, TenantId, ahead};
 
 /// Assertions by what they say. Two generations: what was not asked for while the younger one filled up, or
 /// during one lifetime, goes.
@@ -34,6 +35,15 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Reads what is sent again as a rule; see [`ahead`](crate::model::ahead).
+    pub fn read_ahead(&self) {
+        if let Some(entry) = &self.entry {
+            black_box((entry.sources, entry.assertion.renew_at));
+            ahead::read_ahead(entry.upstream.as_bytes());
+            ahead::read_ahead(entry.value().as_bytes());
+        }
+    }
+
     /// The assertion that says `claims`, if it may be sent at `now` and was made under `generation`.
     pub(super) fn get(
         &self,

@@ -117,8 +117,9 @@ impl<W: Write> Output<W> {
 const CAPACITY: usize = 8 << 20;
 /// Bytes that a buffer may keep between writes.
 const KEPT: usize = 256 << 10;
-/// Between two writes, so that a busy node writes a hundred times a second and not a hundred thousand times.
-const GATHER: Duration = Duration::from_millis(10);
+/// Between two writes, so that a busy node writes a few hundred times a second and not a hundred thousand times. Not longer: what gathers
+/// is memory that every line goes through anew, and that is to stay in the processor's cache.
+const GATHER: Duration = Duration::from_millis(2);
 const RETRY: Duration = Duration::from_millis(5);
 /// How long the end may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
