@@ -1,5 +1,6 @@
 //! Words: values that are always valid. No I/O, no async, no clock.
 
+pub mod ahead;
 mod causes;
 pub mod certificate;
 pub mod domain;
