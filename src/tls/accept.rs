@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::hello::{self, Hello, MAX_HELLO, fatal};
 use super::inventory::{Found, Inventory};
 use super::load::Certificate;
+use super::protocol::in_order_of;
 use crate::metrics::Metrics;
 use crate::model::Hostname;
 use crate::model::certificate::CertificateNames;
@@ -188,8 +189,12 @@ impl TlsAcceptor {
         };
         // From here on it costs: signing, key exchange. A visitor who has sent nothing yet holds up nobody.
         let _turn = self.turns.acquire().await;
+        let config = in_order_of(
+            &certificate.config,
+            hello.accepted.client_hello().cipher_suites(),
+        );
         let handshake = StartHandshake::from_parts(hello.accepted, io)
-            .into_stream(Arc::clone(&certificate.config))
+            .into_stream(config)
             .into_fallible();
         match handshake.await {
             Ok(stream) => {

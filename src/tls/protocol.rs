@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite as suite};
 use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni, ServerConfig};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{SupportedProtocolVersion, crypto::aws_lc_rs};
+use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::config::TlsVersion;
 
@@ -15,6 +16,21 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 static FROM_1_2: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 static FROM_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// What is agreed on with visitors, the preferred one first. AES-128 before AES-256, as browsers and the large edges have it: both are
+/// out of reach, and the smaller one costs less, above all in the handshake, whose many hashes are then SHA-256 (for which processors
+/// have instructions) and not SHA-384. Whoever names nothing but AES-256 gets that.
+static SUITES: &[SupportedCipherSuite] = &[
+    suite::TLS13_AES_128_GCM_SHA256,
+    suite::TLS13_AES_256_GCM_SHA384,
+    suite::TLS13_CHACHA20_POLY1305_SHA256,
+    suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+];
 
 /// The ground of every server configuration of this process.
 pub(super) struct Protocol {
@@ -37,10 +53,15 @@ impl Protocol {
             TlsVersion::Tls12 => FROM_1_2,
             TlsVersion::Tls13 => FROM_1_3,
         };
-        let mut ground = ServerConfig::builder_with_provider(provider())
+        let provider = CryptoProvider {
+            cipher_suites: SUITES.to_vec(),
+            ..aws_lc_rs::default_provider()
+        };
+        let mut ground = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        ground.ignore_client_order = true;
         ground.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         ground.ticketer = aws_lc_rs::Ticketer::new()?;
         // One for the next connection, which brings the one after that (RFC 8446 section C.4): each costs a handshake an encryption, and
@@ -59,4 +80,26 @@ impl Protocol {
         config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
         Arc::new(config)
     }
+}
+
+/// `config` for a visitor who names `suites`: our order counts, but for those who have no instructions for AES, as some phones, and
+/// say so by naming ChaCha20 first. For them, who are few, it is copied.
+pub(super) fn in_order_of(config: &Arc<ServerConfig>, suites: &[CipherSuite]) -> Arc<ServerConfig> {
+    let ours = |named: &&CipherSuite| SUITES.iter().any(|suite| suite.suite() == **named);
+    let first = suites.iter().find(ours);
+    if !first.is_some_and(is_chacha) {
+        return Arc::clone(config);
+    }
+    let mut config = ServerConfig::clone(config);
+    config.ignore_client_order = false;
+    Arc::new(config)
+}
+
+fn is_chacha(suite: &CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    )
 }

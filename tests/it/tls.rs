@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion, SupportedCipherSuite};
 use rustls_pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -272,15 +272,71 @@ async fn the_hybrid_key_exchange_is_agreed_on() {
     assert!(facts.cipher.starts_with("TLS13_"), "{}", facts.cipher);
 }
 
-pub(crate) fn only_tls12(folder: &Folder) -> Arc<ClientConfig> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
+#[tokio::test]
+async fn aes_128_is_agreed_on_but_with_those_who_want_chacha_or_have_nothing_else() {
+    use rustls::crypto::aws_lc_rs::cipher_suite::{
+        TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 as OLD_AES_128,
+        TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 as OLD_AES_256,
+        TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 as OLD_CHACHA,
+        TLS13_AES_128_GCM_SHA256 as AES_128, TLS13_AES_256_GCM_SHA384 as AES_256,
+        TLS13_CHACHA20_POLY1305_SHA256 as CHACHA,
+    };
+    let folder = Folder::new().with("acme", &["acme.test"]);
+    let mut edge = Edge::start(&folder).await;
+    for (named, agreed) in [
+        (vec![AES_256, CHACHA, AES_128], "TLS13_AES_128_GCM_SHA256"),
+        (vec![AES_256, CHACHA], "TLS13_AES_256_GCM_SHA384"),
+        (vec![CHACHA, AES_128], "TLS13_CHACHA20_POLY1305_SHA256"),
+        (
+            vec![OLD_AES_256, OLD_AES_128],
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        ),
+        (
+            vec![OLD_CHACHA, OLD_AES_128],
+            "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        ),
+    ] {
+        edge.visit(&naming(&folder, named), "acme.test")
+            .await
+            .unwrap();
+        assert_eq!(edge.outcome().await.unwrap().cipher, agreed);
+    }
+}
+
+/// A visitor who names these suites, in this order.
+fn naming(folder: &Folder, suites: Vec<SupportedCipherSuite>) -> Arc<ClientConfig> {
+    let versions = [suites[0].version()];
+    let provider = rustls::crypto::CryptoProvider {
+        cipher_suites: suites,
+        ..rustls::crypto::aws_lc_rs::default_provider()
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&versions)
+        .unwrap();
+    Arc::new(
+        config
+            .with_root_certificates(roots(folder))
+            .with_no_client_auth(),
+    )
+}
+
+fn roots(folder: &Folder) -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     let root = rustls_pki_types::pem::PemObject::from_pem_file(folder.path("ca.pem")).unwrap();
     roots.add(root).unwrap();
+    roots
+}
+
+pub(crate) fn only_tls12(folder: &Folder) -> Arc<ClientConfig> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
     let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap();
-    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+    Arc::new(
+        config
+            .with_root_certificates(roots(folder))
+            .with_no_client_auth(),
+    )
 }
 
 #[tokio::test]
