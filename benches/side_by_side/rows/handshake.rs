@@ -47,7 +47,7 @@ pub(crate) fn measure(bed: &Bed, found: &mut Found) -> Result<()> {
         true => "in its store",
         false => "files, since this one's store takes none",
     };
-    let said = format!("TLS 1.3, P-256, X25519; Vestibule's certificates are {place}");
+    let said = format!("TLS 1.3, AES-128, P-256, X25519; Vestibule's certificates are {place}");
     found.remark("handshake", &said);
     found.samples.extend(samples);
     Ok(())
