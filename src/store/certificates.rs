@@ -203,15 +203,15 @@ impl Store {
         self.timed("certificate_export", WRITE, work).await
     }
 
-    /// Read within one snapshot and row by row.
+    /// Read within one snapshot and page by page.
     async fn all_covered(&self) -> Result<CoveredNames, StoreError> {
         let mut session = self.inner.snapshot().await?;
         session.unhurried().await?;
         let head = session.row(HEAD, &[]).await?.ok_or_else(no_feed)?;
         let mut names = Vec::new();
         session
-            .each("select pattern from certificate_names", |row| {
-                names.push(domains::pattern(row.get("pattern")?)?);
+            .each_name(COVERED, |name| {
+                names.push(domains::pattern(name)?);
                 Ok(())
             })
             .await?;
@@ -366,6 +366,8 @@ const PAGE: &str = concat!(
     about_columns!(),
     " from certificate_names n join certificates c on c.id = n.certificate where n.pattern > $1 order by n.pattern limit $2"
 );
+const COVERED: &str = "select string_agg(pattern, ' ') as names \
+     from (select pattern from certificate_names where pattern > $1 order by pattern limit $2) as page";
 const HEAD: &str =
     "select epoch, coalesce((select max(position) from changes), pruned_to) as position from feed";
 const SUMMARY: &str = "select (select count(*) from certificates) as many, \

@@ -63,6 +63,12 @@ const MANY_BY_DOMAIN: &str = look_up_many!(
     "d.state in ('active', 'degraded') and d.pattern"
 );
 
+const SLUGS: &str = "select string_agg(slug, ' ') as names \
+     from (select slug from slugs where slug > $1 order by slug limit $2) as page";
+const ROUTED_DOMAINS: &str = "select string_agg(pattern, ' ') as names \
+     from (select pattern from domains where state in ('active', 'degraded') and pattern > $1 \
+     order by pattern limit $2) as page";
+
 impl RouteSource for Store {
     fn lookup<'a>(&'a self, key: &'a LookupKey) -> BoxFuture<'a, Result<Looked, StoreError>> {
         // Apart in the series: what visitors ask by name, and what is asked of tenants that are being served.
@@ -132,7 +138,7 @@ impl Store {
         })
     }
 
-    /// Read within one snapshot and row by row: a million names are then some 60 MB, once.
+    /// Read within one snapshot and page by page: a million names are then some 60 MB, once.
     async fn all_names(&self) -> Result<Names, StoreError> {
         let mut session = self.inner.snapshot().await?;
         session.unhurried().await?;
@@ -147,19 +153,16 @@ impl Store {
         let many = usize::try_from(head.get::<i64>("many")?).unwrap_or(0);
         let mut names = Vec::with_capacity(many);
         session
-            .each("select slug from slugs", |row| {
-                names.push(LookupKey::Slug(tenants::slug(row.get("slug")?)?));
+            .each_name(SLUGS, |name| {
+                names.push(LookupKey::Slug(tenants::slug(name)?));
                 Ok(())
             })
             .await?;
         session
-            .each(
-                "select pattern from domains where state in ('active', 'degraded')",
-                |row| {
-                    names.push(domain_key(super::domains::pattern(row.get("pattern")?)?));
-                    Ok(())
-                },
-            )
+            .each_name(ROUTED_DOMAINS, |name| {
+                names.push(domain_key(super::domains::pattern(name)?));
+                Ok(())
+            })
             .await?;
         Ok(Names {
             at: session.cursor(&head)?,

@@ -70,7 +70,13 @@ impl Follower {
         helpers.spawn(listen(watch, Arc::clone(&news)));
         helpers.spawn(keep_names(Arc::clone(&self.resolver)));
         if let Some(inventory) = &self.inventory {
-            helpers.spawn(keep_certificates(Arc::clone(inventory), self.clock.clone()));
+            let resolver = Arc::clone(&self.resolver);
+            let (inventory, clock) = (Arc::clone(inventory), self.clock.clone());
+            helpers.spawn(async move {
+                // A node is ready when it knows the routes, and certificates can be asked for one by one meanwhile.
+                let _ = timeout(ROUTES_FIRST, resolver.names_known()).await;
+                keep_certificates(inventory, clock).await;
+            });
         }
         let mut pause = FIRST_PAUSE;
         loop {
@@ -227,6 +233,8 @@ enum Silence {
 
 /// Changes in a full answer: there may be more (`RouteSource::changes_after`).
 const FULL: usize = 1000;
+/// How long the list of the certificates' names waits for that of the routes.
+const ROUTES_FIRST: Duration = Duration::from_secs(5);
 /// Between two counts of certificates.
 const SURVEY: Duration = Duration::from_secs(60);
 /// Between two polls; with `NOTICE` it makes the second in which a loss must be noticed.
