@@ -22,7 +22,7 @@ pub use network::{ConnectionCap, ConnectionPermit};
 
 use in_flight::{NodeCount, NodeSlot};
 use network::Network;
-use tenants::{Account, Full, TenantSlot, Tenants};
+use tenants::{Full, TenantSlot, Tenants, Usage};
 
 /// The node's limits and what has been used of them.
 #[derive(Debug)]
@@ -42,13 +42,13 @@ pub struct Permit {
 
 /// What a tenant has used, kept at hand by whoever lets its requests in again and again.
 #[derive(Debug, Default)]
-pub struct AtHand(Option<(TenantId, Arc<Account>)>);
+pub struct AtHand(Option<(TenantId, Arc<Usage>)>);
 
 impl AtHand {
     /// Reads what letting a request in needs of it; see [`ahead`](crate::model::ahead).
     pub fn read_ahead(&self) {
-        if let Some((_, account)) = &self.0 {
-            account.read_ahead();
+        if let Some((_, usage)) = &self.0 {
+            usage.read_ahead();
         }
     }
 }
@@ -95,7 +95,7 @@ impl Guard {
     /// As [`Guard::admit`], where it may be at hand what the tenant has used.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Guard::admit`].
     pub fn admit_at_hand(
         &self,
         at_hand: &mut AtHand,
@@ -114,12 +114,12 @@ impl Guard {
             let full = self.tenants.peek(tenant, limits);
             return Err(full.map_or_else(refuse, |()| overloaded()));
         };
-        let account = match &at_hand.0 {
-            Some((of, account)) if *of == tenant => account,
-            _ => &at_hand.0.insert((tenant, self.tenants.account(tenant))).1,
+        let usage = match &at_hand.0 {
+            Some((of, usage)) if *of == tenant => usage,
+            _ => &at_hand.0.insert((tenant, self.tenants.usage(tenant))).1,
         };
         Ok(Permit {
-            _tenant: account.take(limits).map_err(refuse)?,
+            _tenant: usage.take(limits).map_err(refuse)?,
             _node: Some(node),
         })
     }
@@ -141,8 +141,8 @@ impl Guard {
         self.network.take(ip)
     }
 
-    /// Tenants whose use is remembered: those that have requests in flight or have not got their whole allowance back, and
-    /// some that will be forgotten soon.
+    /// Tenants whose use is remembered: those that have requests in flight or have not got their whole allowance back, those at
+    /// hand ([`AtHand`]), and some that will be forgotten soon.
     pub fn tenants_tracked(&self) -> usize {
         self.tenants.len()
     }

@@ -51,6 +51,7 @@ pub struct Metrics {
     pub cache_stale_served: IntCounter,
     /// Routes that were past their `ttl` and have been looked up again.
     pub cache_revalidated: IntCounter,
+    pub assertions_signed: IntCounter,
     pub snapshot: IntCounterVec,
     pub store_query: HistogramVec,
     pub store_up: IntGauge,
@@ -170,6 +171,7 @@ impl Metrics {
             cache_hits: b.counter("cache_hits_total", "Look-ups answered from memory.")?,
             cache_misses: b.counter("cache_misses_total", "Look-ups that asked the store.")?,
             cache_revalidated: b.counter("cache_revalidated_total", "Routes past their ttl that were looked up again in the background.")?,
+            assertions_signed: b.counter("assertions_signed_total", "Assertions that were signed, rather than sent again.")?,
             cache_stale_served: b.counter("cache_stale_served_total", "Look-ups answered from memory while the store was away.")?,
             snapshot: b.counters("snapshot_total", "Snapshots written and read, by result.", &["operation", "result"])?,
             store_query: b.histograms("store_query_seconds", "Time of one query of the store.", FAST, &["query"])?,

@@ -17,6 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderValue;
+use prometheus::IntCounter;
 
 use crate::clock::Timestamp;
 use crate::config::{Signing, SigningAlgorithm, Upstream};
@@ -42,6 +43,8 @@ pub struct Signer {
     lifetime: Duration,
     ring: Arc<ArcSwap<Ring>>,
     all_threads: AllThreads,
+    /// How many assertions were signed.
+    signed: Option<IntCounter>,
 }
 
 /// Why there is no assertion, or no key to make one with.
@@ -77,8 +80,13 @@ pub enum SignError {
 }
 
 impl Signer {
-    /// A signer without keys under EdDSA ([`Signer::load`] brings them), with every upstream's secret under HS256.
-    pub fn new(config: &Signing, upstreams: &[Upstream]) -> Result<Arc<Self>, SignError> {
+    /// A signer without keys under EdDSA ([`Signer::load`] brings them), with every upstream's secret under HS256. What it signs is
+    /// counted by `signed`.
+    pub fn new(
+        config: &Signing,
+        upstreams: &[Upstream],
+        signed: Option<IntCounter>,
+    ) -> Result<Arc<Self>, SignError> {
         let ring = match config.algorithm {
             SigningAlgorithm::EdDsa => Ring::without_keys(),
             SigningAlgorithm::Hs256 => Ring::of_secrets(upstreams)?,
@@ -88,6 +96,7 @@ impl Signer {
             lifetime: config.lifetime,
             ring: Arc::new(ArcSwap::from_pointee(ring)),
             all_threads: AllThreads::new(config.lifetime),
+            signed,
         }))
     }
 
@@ -208,6 +217,9 @@ impl ThreadSigner {
             return Ok(entry);
         }
         let made = ring.sign(&signer.issuer, signer.lifetime, claims, now)?;
+        if let Some(signed) = &signer.signed {
+            signed.inc();
+        }
         let entry = reuse.keep(place, claims, made, now);
         signer.all_threads.keep(*generation, place, &entry, now);
         Ok(entry)

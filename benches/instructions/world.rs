@@ -55,7 +55,7 @@ impl World {
         let metrics = Metrics::new(0).unwrap();
         let upstreams = Upstreams::new(&config.upstreams, &[], &metrics).unwrap();
         let (inventory, _) = Inventory::load(&config.tls, metrics, NOW).unwrap();
-        let signer = Signer::new(&config.signing, &config.upstreams).unwrap();
+        let signer = Signer::new(&config.signing, &config.upstreams, None).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::create(&folder.path().join("secret.key")).unwrap();
         let key = keys::generate(&sealer, NOW).unwrap();

@@ -35,6 +35,8 @@ pub(crate) struct Sample {
     pub(crate) memory: u64,
     /// Routes that the store was asked for meanwhile.
     pub(crate) look_ups: f64,
+    /// Assertions that were signed meanwhile.
+    pub(crate) signed: f64,
     /// Access lines that were not written.
     pub(crate) lines_dropped: f64,
 }
@@ -113,7 +115,7 @@ pub(crate) fn take_turns(bed: &Bed, turns: &[(&Contender, &Work<'_>)]) -> Result
 fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> Result<Sample> {
     let start = round * 15_485_863;
     settle(contender, work, start)?;
-    let look_ups = contender.routes_asked()?;
+    let (look_ups, signed) = (contender.routes_asked()?, contender.signed()?);
     let dropped = contender.metric(DROPPED)?;
     let before = contender.process.cpu()?;
     let load = (work.load)(contender, start, bed.options.seconds)?;
@@ -126,21 +128,24 @@ fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> R
         cpu,
         memory: contender.process.memory()?,
         look_ups: contender.routes_asked()? - look_ups,
+        signed: contender.signed()? - signed,
         lines_dropped: contender.metric(DROPPED)? - dropped,
     };
     contender.empty_log()?;
     Ok(sample)
 }
 
-/// The same work, not counted: a second of it, and of Vestibule until every tenant was asked for and no route is looked up any more.
+/// The same work, not counted: a second of it, and of Vestibule until every tenant was asked for and no route is looked up, no assertion
+/// signed any more.
 /// While others had their turns its routes and assertions have aged, all together, as they would not where visitors keep coming.
 fn settle(contender: &Contender, work: &Work<'_>, start: usize) -> Result<()> {
     let mut asked = 0;
     for _ in 0..SETTLING {
-        let before = contender.routes_asked()?;
+        let before = contender.routes_asked()? + contender.signed()?;
         let load = (work.load)(contender, start + asked * STEP, 1)?;
         asked += usize::try_from(load.requests).unwrap_or(usize::MAX);
-        let quiet = contender.routes_asked()? - before <= load.requests as f64 / 100.0;
+        let after = contender.routes_asked()? + contender.signed()?;
+        let quiet = after - before <= load.requests as f64 / 100.0;
         // Of large answers so many cannot be asked for.
         let reach = SETTLING * usize::try_from(load.requests).unwrap_or(usize::MAX);
         let others = contender.name != Name::Vestibule;
@@ -207,4 +212,4 @@ const DROPPED: &str = "vestibule_access_log_dropped_total";
 /// Tenants whose answers are looked at before and after.
 const CHECKED: usize = 20;
 /// Seconds that settling may take.
-const SETTLING: usize = 15;
+const SETTLING: usize = 20;

@@ -194,6 +194,11 @@ impl Contender {
         self.metric("vestibule_cache_revalidated_total")
     }
 
+    /// How many assertions it has signed so far.
+    pub(crate) fn signed(&self) -> Result<f64> {
+        self.metric("vestibule_assertions_signed_total")
+    }
+
     /// Waits until it knows the names of so many tenants.
     pub(crate) fn names_known(&self, tenants: usize) -> Result<()> {
         for _ in 0..6_000 {

@@ -154,7 +154,9 @@ impl Routes {
         stopping: Stopping,
     ) -> Result<Self, StartError> {
         let control = Handle::current();
-        let signer = Signer::new(&config.signing, &config.upstreams).map_err(StartError::Sign)?;
+        let signed = Some(metrics.assertions_signed.clone());
+        let signer = Signer::new(&config.signing, &config.upstreams, signed);
+        let signer = signer.map_err(StartError::Sign)?;
         let file = config.store.secret_key_file.clone();
         let keys = Arc::new(NodeKeys::new(Arc::clone(&signer), file));
         let inventory = stored_certificates(config, inventory, &control, &keys);

@@ -145,7 +145,8 @@ impl Explainer {
         if config.edge.redirect_https && !config.edge.https.is_empty() {
             know_names(&inventory, store, clock.now()).await?;
         }
-        let signer = Signer::new(&config.signing, &config.upstreams).map_err(StartError::Sign)?;
+        let signer =
+            Signer::new(&config.signing, &config.upstreams, None).map_err(StartError::Sign)?;
         Ok(Self {
             door: Door::new(config),
             policy: Policy::new(config, upstreams, inventory),

@@ -1,4 +1,4 @@
-//! What each limited tenant has used, for as long as it makes a difference.
+//! What each limited tenant has used, for as long as it makes a difference or is at hand.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -31,24 +31,24 @@ impl Default for Tenants {
 }
 
 impl Tenants {
-    /// What `tenant` has used. Whoever keeps that at hand keeps it here, too: a tenant has one account and no second one.
-    pub(super) fn account(&self, tenant: TenantId) -> Arc<Account> {
+    /// What `tenant` has used. Whoever keeps that at hand keeps it here, too: there is no second one of it.
+    pub(super) fn usage(&self, tenant: TenantId) -> Arc<Usage> {
         let mut part = self.part(tenant);
         part.sweep_sometimes();
-        Arc::clone(part.accounts.entry(key(tenant)).or_default())
+        Arc::clone(part.usages.entry(key(tenant)).or_default())
     }
 
-    /// What [`Account::take`] would say, without taking or remembering anything.
+    /// What [`Usage::take`] would say, without taking or remembering anything.
     pub(super) fn peek(&self, tenant: TenantId, limits: &Limits) -> Result<(), Full> {
         let part = self.part(tenant);
-        part.accounts
+        part.usages
             .get(&key(tenant))
-            .map_or(Ok(()), |account| account.peek(limits))
+            .map_or(Ok(()), |usage| usage.peek(limits))
     }
 
     /// Tenants remembered.
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|part| lock(part).accounts.len()).sum()
+        self.0.iter().map(|part| lock(part).usages.len()).sum()
     }
 
     fn part(&self, tenant: TenantId) -> MutexGuard<'_, Part> {
@@ -70,41 +70,41 @@ fn lock<T>(locked: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[derive(Debug, Default)]
 struct Part {
-    accounts: HashMap<u128, Arc<Account>, BuildHasherDefault<IdHasher>>,
-    /// Requests until idle tenants are looked for.
+    usages: HashMap<u128, Arc<Usage>, BuildHasherDefault<IdHasher>>,
+    /// Look-ups until idle tenants are looked for.
     sweep_in: usize,
 }
 
 impl Part {
-    /// Forgets idle tenants, then again after as many requests as tenants were left: a constant cost a request, and never
+    /// Forgets idle tenants, then again after as many look-ups as tenants were left: a constant cost each, and never
     /// more than twice as many remembered as make a difference or are at hand, or a small number.
     fn sweep_sometimes(&mut self) {
         if self.sweep_in > 0 {
             self.sweep_in -= 1;
             return;
         }
-        // Whoever holds an account got it from here: one that only this table holds cannot be taken from meanwhile.
-        self.accounts
-            .retain(|_, account| Arc::strong_count(account) > 1 || !account.is_idle());
-        self.sweep_in = self.accounts.len().max(SWEEP_AT_LEAST);
-        if self.accounts.capacity() > 4 * self.sweep_in {
-            self.accounts.shrink_to(2 * self.sweep_in);
+        // Whoever holds one got it from here: what only this table holds cannot be taken from meanwhile.
+        self.usages
+            .retain(|_, usage| Arc::strong_count(usage) > 1 || !usage.is_idle());
+        self.sweep_in = self.usages.len().max(SWEEP_AT_LEAST);
+        if self.usages.capacity() > 4 * self.sweep_in {
+            self.usages.shrink_to(2 * self.sweep_in);
         }
     }
 }
 
 /// What one tenant has used.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(super) struct Usage {
     rate: Mutex<Option<Rate>>,
     in_flight: AtomicU32,
 }
 
 /// One of a tenant's requests in flight; given back without asking for the tenant again.
 #[derive(Debug)]
-pub(super) struct TenantSlot(Arc<Account>);
+pub(super) struct TenantSlot(Arc<Usage>);
 
-impl Account {
+impl Usage {
     /// Takes one request from the rate and, where there is a limit, one slot. Takes nothing where either is used up.
     pub(super) fn take(self: &Arc<Self>, limits: &Limits) -> Result<Option<TenantSlot>, Full> {
         let mut rate = lock(&self.rate);

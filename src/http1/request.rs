@@ -9,12 +9,10 @@ use super::body::BodyDecoder;
 use super::head::{HeadFault, MAX_FIELDS, Place, Span, USUAL_FIELDS, fields};
 
 /// Takes the head of a request out of `buffer`; `None` where it has not all come. It may have `most` bytes. Empty lines before it are
-/// skipped (RFC 9112 section 2.2).
+/// skipped (RFC 9112 section 2.2). The head is boxed, because it is handed on often.
 ///
 /// # Errors
 /// The bytes are no request; the connection can carry nothing more.
-///
-/// The head is boxed: it is handed on often.
 pub fn request_head(buffer: &mut BytesMut, most: usize) -> Result<Option<Box<Parts>>, HeadFault> {
     while buffer.starts_with(b"\r\n") {
         buffer.advance(2);

@@ -127,7 +127,7 @@ async fn one(
     let Some(answer) = answer(worker, line, connection, &head, inbound).await else {
         return Sent::Broken;
     };
-    // It lies in memory that other heads lie in, too.
+    // Nobody looks at its fields any more, and the answer may take long.
     drop(head);
     let ending = connection.ending();
     let memories = &worker.memories;

@@ -37,7 +37,7 @@ pub(super) struct KnownHost {
     pub(super) route: RefCell<Option<Remembered>>,
     pub(super) assertion: RefCell<Slot>,
     pub(super) used: RefCell<guard::AtHand>,
-    /// The counter of the tenant in this version of its row.
+    /// The counter of the tenant in this version of its row, which says the slug.
     series: RefCell<Option<(TenantId, u64, IntCounter)>>,
 }
 

@@ -58,7 +58,7 @@ pub(in crate::sign) fn signing(algorithm: SigningAlgorithm, seconds: u64) -> Sig
 }
 
 fn signer() -> Arc<Signer> {
-    Signer::new(&signing(SigningAlgorithm::EdDsa, 60), &[]).unwrap()
+    Signer::new(&signing(SigningAlgorithm::EdDsa, 60), &[], None).unwrap()
 }
 
 pub(in crate::sign) fn with_key() -> (Arc<Signer>, SigningKeyRecord, Sealer) {
@@ -320,7 +320,7 @@ proptest! {
         steps in proptest::collection::vec(-100_000_i64..100_000, 1..50),
     ) {
         let (sealer, key) = &*KEY;
-        let signer = Signer::new(&signing(SigningAlgorithm::EdDsa, lifetime), &[]).unwrap();
+        let signer = Signer::new(&signing(SigningAlgorithm::EdDsa, lifetime), &[], None).unwrap();
         signer.load(std::slice::from_ref(key), sealer).unwrap();
         let thread = signer.thread();
         let (route, host) = (route(3), host("acme.example.com"));

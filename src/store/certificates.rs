@@ -366,7 +366,7 @@ const PAGE: &str = concat!(
     about_columns!(),
     " from certificate_names n join certificates c on c.id = n.certificate where n.pattern > $1 order by n.pattern limit $2"
 );
-const COVERED: &str = "select string_agg(pattern, ' ') as names \
+const COVERED: &str = "select count(*) as many, string_agg(pattern, ' ') as names \
      from (select pattern from certificate_names where pattern > $1 order by pattern limit $2) as page";
 const HEAD: &str =
     "select epoch, coalesce((select max(position) from changes), pruned_to) as position from feed";

@@ -63,9 +63,9 @@ const MANY_BY_DOMAIN: &str = look_up_many!(
     "d.state in ('active', 'degraded') and d.pattern"
 );
 
-const SLUGS: &str = "select string_agg(slug, ' ') as names \
+const SLUGS: &str = "select count(*) as many, string_agg(slug, ' ') as names \
      from (select slug from slugs where slug > $1 order by slug limit $2) as page";
-const ROUTED_DOMAINS: &str = "select string_agg(pattern, ' ') as names \
+const ROUTED_DOMAINS: &str = "select count(*) as many, string_agg(pattern, ' ') as names \
      from (select pattern from domains where state in ('active', 'degraded') and pattern > $1 \
      order by pattern limit $2) as page";
 

@@ -27,6 +27,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0002_certificates.sql"),
         postgres: include_str!("migrations/postgres/0002_certificates.sql"),
     },
+    Migration {
+        version: 3,
+        name: "bytewise",
+        sqlite: include_str!("migrations/sqlite/0003_bytewise.sql"),
+        postgres: include_str!("migrations/postgres/0003_bytewise.sql"),
+    },
 ];
 
 /// The version that this program knows.

@@ -19,7 +19,7 @@ static FROM_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// What is agreed on with visitors, the preferred one first. AES-128 before AES-256, as browsers and the large edges have it: both are
 /// out of reach, and the smaller one costs less, above all in the handshake, whose many hashes are then SHA-256 (for which processors
-/// have instructions) and not SHA-384. Whoever names nothing but AES-256 gets that.
+/// have instructions) and not SHA-384. Whoever names AES-256 and not AES-128 gets that.
 static SUITES: &[SupportedCipherSuite] = &[
     suite::TLS13_AES_128_GCM_SHA256,
     suite::TLS13_AES_256_GCM_SHA384,

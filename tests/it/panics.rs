@@ -88,7 +88,7 @@ impl DataPlane {
             timeouts: config.edge.timeouts,
             body_rate: config.limits.body_rate,
             resolver,
-            signer: Signer::new(&config.signing, &config.upstreams).unwrap(),
+            signer: Signer::new(&config.signing, &config.upstreams, None).unwrap(),
             guard: Guard::new(&config.limits, &[], Arc::clone(&metrics)),
             metrics: Arc::clone(&metrics),
             access_log,

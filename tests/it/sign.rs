@@ -95,7 +95,7 @@ fn eddsa_order() -> Value {
     let sealer = sealer();
     let first = keys::generate(&sealer, made).unwrap();
     let signer = |issuer: &str, keys: &[SigningKeyRecord]| {
-        let signer = Signer::new(&signing(SigningAlgorithm::EdDsa, issuer), &[]).unwrap();
+        let signer = Signer::new(&signing(SigningAlgorithm::EdDsa, issuer), &[], None).unwrap();
         signer.load(keys, &sealer).unwrap();
         signer
     };
@@ -143,7 +143,12 @@ fn eddsa_order() -> Value {
 fn hs256_order() -> Value {
     let now = Clock::system().now();
     let upstreams = [upstream("default", SECRET), upstream("api", OTHER_SECRET)];
-    let signer = Signer::new(&signing(SigningAlgorithm::Hs256, "vestibule"), &upstreams).unwrap();
+    let signer = Signer::new(
+        &signing(SigningAlgorithm::Hs256, "vestibule"),
+        &upstreams,
+        None,
+    )
+    .unwrap();
     let tenant = sign(&signer, "default", now);
     let case = |name: &str, token: &str, secret: &str| json!({"name": name, "token": token, "secret": secret, "algorithm": "HS256"});
     json!({

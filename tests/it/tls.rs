@@ -296,10 +296,11 @@ async fn aes_128_is_agreed_on_but_with_those_who_want_chacha_or_have_nothing_els
             "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
         ),
     ] {
-        edge.visit(&naming(&folder, named), "acme.test")
-            .await
-            .unwrap();
-        assert_eq!(edge.outcome().await.unwrap().cipher, agreed);
+        let mut visitor = ClientConfig::clone(&naming(&folder, named));
+        visitor.alpn_protocols = vec![b"h2".to_vec()];
+        edge.visit(&Arc::new(visitor), "acme.test").await.unwrap();
+        let facts = edge.outcome().await.unwrap();
+        assert_eq!((facts.cipher, facts.alpn_h2), (agreed, true));
     }
 }
 

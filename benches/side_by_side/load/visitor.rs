@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -75,7 +75,13 @@ impl Visitor {
             Some((connector, name)) => {
                 let name = ServerName::try_from(name.to_owned())?;
                 let handshake = connector.connect(name, stream);
-                Box::new(handshake.await.when(|| "no handshake".to_owned())?)
+                let stream = handshake.await.when(|| "no handshake".to_owned())?;
+                let suite = stream.get_ref().1.negotiated_cipher_suite();
+                let suite = suite.map(|suite| suite.suite());
+                if suite != Some(CipherSuite::TLS13_AES_128_GCM_SHA256) {
+                    return Err(Fault::new(format!("{suite:?} was agreed on, not AES-128")));
+                }
+                Box::new(stream)
             }
         };
         let read = Vec::new();

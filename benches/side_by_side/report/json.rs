@@ -67,6 +67,7 @@ fn sample(sample: &Sample) -> Value {
         "p99_us": sample.load.latency.p99,
         "memory_bytes": sample.memory,
         "store_look_ups": sample.look_ups,
+        "signed": sample.signed,
         "access_lines_dropped": sample.lines_dropped,
     })
 }

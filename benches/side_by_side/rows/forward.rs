@@ -243,9 +243,13 @@ fn over_h2(bed: &Bed, field: &Field, found: &mut Found) {
 /// What happened beside the work.
 pub(crate) fn remarks(samples: &[Sample]) -> String {
     let of = |value: fn(&Sample) -> f64| figure(samples, Name::Vestibule, value);
-    let per_thousand = of(|sample| sample.look_ups * 1000.0 / sample.load.requests as f64);
+    let look_ups = of(|sample| sample.look_ups * 1000.0 / sample.load.requests as f64);
+    let signed = of(|sample| sample.signed * 1000.0 / sample.load.requests as f64);
     let Figure { high: dropped, .. } = of(|sample| sample.lines_dropped);
-    let mut said = format!("{:.1} look-ups per 1,000 requests", per_thousand.value);
+    let mut said = format!(
+        "{:.1} look-ups and {:.1} signatures per 1,000 requests",
+        look_ups.value, signed.value
+    );
     if dropped > 0.0 {
         said += &format!("; up to {dropped:.0} access lines were dropped in a round");
     }

@@ -35,7 +35,7 @@ impl Stage {
             lifetime: Duration::from_secs(60),
             publish_on_edge: true,
         };
-        let signer = Signer::new(&config, &[]).unwrap();
+        let signer = Signer::new(&config, &[], None).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::create(&folder.path().join("secret.key")).unwrap();
         let key = keys::generate(&sealer, Clock::system().now()).unwrap();

@@ -8,7 +8,7 @@ use crate::model::{Code, Limits};
 
 /// Two threads, and whoever comes without anything at hand, must not each give the tenant an allowance of its own.
 #[tokio::test(start_paused = true)]
-async fn a_tenant_has_one_account_however_it_is_come_by() {
+async fn what_a_tenant_has_used_is_one_however_it_is_come_by() {
     let (guard, _) = guard();
     let limits = Limits {
         requests_per_second: 2,
@@ -42,9 +42,9 @@ async fn a_tenant_has_one_account_however_it_is_come_by() {
     assert!(guard.admit_at_hand(&mut one, tenant(2), &limits).is_ok());
 }
 
-/// An account that is at hand while its tenant is idle is the one that the next request without it finds.
+/// What is at hand while its tenant is idle is what the next request without it finds.
 #[tokio::test(start_paused = true)]
-async fn an_account_at_hand_is_not_forgotten() {
+async fn what_is_at_hand_is_not_forgotten() {
     let (guard, _) = guard();
     let mut at_hand = AtHand::default();
     assert!(

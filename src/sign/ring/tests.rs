@@ -76,7 +76,7 @@ fn under_hs256_every_upstream_has_its_own_secret_and_none_is_published() {
         upstream("api", Some(secrets[1])),
     ];
     let config = signing(SigningAlgorithm::Hs256, 60);
-    let signer = Signer::new(&config, &upstreams).unwrap();
+    let signer = Signer::new(&config, &upstreams, None).unwrap();
     let (route, host) = (route(3), host("acme.example.com"));
     let claims = claims(&route, &host);
     let value = signer.thread().assertion(&claims, START).unwrap();
@@ -96,7 +96,7 @@ fn under_hs256_every_upstream_has_its_own_secret_and_none_is_published() {
     assert!(verify(secrets[1]).is_none());
     assert_eq!(&*signer.jwks(START), br#"{"keys":[]}"#);
 
-    let again = Signer::new(&config, &upstreams)
+    let again = Signer::new(&config, &upstreams, None)
         .unwrap()
         .thread()
         .assertion(&claims, START)
@@ -122,7 +122,7 @@ fn under_hs256_every_upstream_has_its_own_secret_and_none_is_published() {
     );
     assert!(matches!(stranger, Err(SignError::UnknownUpstream(_))));
     assert!(matches!(
-        Signer::new(&config, &[upstream("bare", None)]),
+        Signer::new(&config, &[upstream("bare", None)], None),
         Err(SignError::NoSecret(_))
     ));
 }

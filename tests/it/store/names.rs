@@ -16,6 +16,7 @@ on_both_engines!(
     a_removed_tenant_comes_back_as_it_was,
     a_slug_that_went_to_another_does_not_come_back,
     every_name_is_listed,
+    a_name_that_is_none_is_named,
     many_names_lead_where_each_of_them_leads,
 );
 
@@ -250,6 +251,21 @@ async fn every_name_is_listed(place: Place) {
         listed, expected,
         "every name that a look-up finds, and no other"
     );
+}
+
+/// Such a row can only be made by hand. It must neither be taken for two names nor keep the others from ever being listed.
+async fn a_name_that_is_none_is_named(place: Place) {
+    let store = place.open().await;
+    create(&store, "acme").await;
+    for slug in ["zoo b", "b zoo"] {
+        let tampered = format!("update slugs set slug = '{slug}' where kind = 'current'");
+        place.tamper(tampered.leak()).await;
+        let named = store.names().await.map(|names| names.names);
+        assert!(
+            matches!(named, Err(StoreError::Corrupt { .. })),
+            "{slug:?}: {named:?}"
+        );
+    }
 }
 
 async fn many_names_lead_where_each_of_them_leads(place: Place) {
