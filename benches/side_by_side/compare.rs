@@ -1,5 +1,7 @@
 //! Lets contenders take turns at the same work, and says what each turn cost.
 
+use std::time::{Duration, Instant};
+
 use crate::bed::Bed;
 use crate::contender::Contender;
 use crate::fault::{Fault, Result, While};
@@ -89,12 +91,18 @@ pub(crate) fn take_turns(bed: &Bed, turns: &[(&Contender, &Work<'_>)]) -> Result
         check(bed, contender, work).when(|| contender.name.title().to_owned())?;
     }
     let mut samples = Vec::new();
+    let mut last: Vec<Option<Instant>> = vec![None; turns.len()];
     for round in 0..bed.options.rounds {
         for turn in 0..turns.len() {
-            let (contender, work) = turns[(round + turn) % turns.len()];
+            let turn = (round + turn) % turns.len();
+            let (contender, work) = turns[turn];
             let who = contender.name.title();
+            if contender.name == Name::Vestibule && work.tenants > 1 {
+                rest(last[turn]);
+            }
             let sample = measure(bed, contender, work, round)
                 .when(|| format!("{who}, round {}", round + 1))?;
+            last[turn] = Some(Instant::now());
             eprintln!(
                 "{}, round {}: {who} {:.1} µs a request ({:.1} of them user), {:.0} requests/s",
                 work.title,
@@ -133,6 +141,14 @@ fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> R
     };
     contender.empty_log()?;
     Ok(sample)
+}
+
+/// Waits until no assertion of the turn that ended at `last` is sent any more. Else all of them, made within a few seconds, would grow old
+/// within a few seconds, and those might be the sample's.
+fn rest(last: Option<Instant>) {
+    let until = last.map(|last| last + GROWN_OLD);
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    std::thread::sleep(left.unwrap_or_default());
 }
 
 /// The same work, not counted: a second of it, and of Vestibule until every tenant was asked for and no route is looked up, no assertion
@@ -209,6 +225,8 @@ pub(crate) fn figure(samples: &[Sample], who: Name, value: impl Fn(&Sample) -> f
 }
 
 const DROPPED: &str = "vestibule_access_log_dropped_total";
+/// Half of `signing.lifetime` as it is unless set, and a little.
+const GROWN_OLD: Duration = Duration::from_secs(31);
 /// Tenants whose answers are looked at before and after.
 const CHECKED: usize = 20;
 /// Seconds that settling may take.
