@@ -143,8 +143,8 @@ fn measure(bed: &Bed, contender: &Contender, work: &Work<'_>, round: usize) -> R
     Ok(sample)
 }
 
-/// Waits until no assertion of the turn that ended at `last` is sent any more. Else all of them, made within a few seconds, would grow old
-/// within a few seconds, and those might be the sample's.
+/// Waits until every assertion and every route of the turn that ended at `last` is old. Else all of them, made within a few seconds, would
+/// grow old within a few seconds, and those might be the sample's.
 fn rest(last: Option<Instant>) {
     let until = last.map(|last| last + GROWN_OLD);
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -225,8 +225,8 @@ pub(crate) fn figure(samples: &[Sample], who: Name, value: impl Fn(&Sample) -> f
 }
 
 const DROPPED: &str = "vestibule_access_log_dropped_total";
-/// Half of `signing.lifetime` as it is unless set, and a little.
-const GROWN_OLD: Duration = Duration::from_secs(31);
+/// `cache.ttl` as it is unless set, which is more than half of `signing.lifetime`, and a little.
+const GROWN_OLD: Duration = Duration::from_secs(61);
 /// Tenants whose answers are looked at before and after.
 const CHECKED: usize = 20;
 /// Seconds that settling may take.

@@ -205,11 +205,12 @@ impl Session {
         let mut last = String::new();
         loop {
             let row = self.row(page, &[(&last).into(), AT_ONCE.into()]).await?;
-            let Some(row) = row.filter(|row| row.get("many").is_ok_and(|many: i64| many > 0))
-            else {
+            let Some(row) = row else { return Ok(()) };
+            let many: i64 = row.get("many")?;
+            if many == 0 {
                 return Ok(());
-            };
-            let (names, many): (&str, i64) = (row.get("names")?, row.get("many")?);
+            }
+            let names: &str = row.get("names")?;
             let mut left = many;
             for name in names.split(' ') {
                 left -= 1;
