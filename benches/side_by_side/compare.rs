@@ -97,7 +97,7 @@ pub(crate) fn take_turns(bed: &Bed, turns: &[(&Contender, &Work<'_>)]) -> Result
             let turn = (round + turn) % turns.len();
             let (contender, work) = turns[turn];
             let who = contender.name.title();
-            if contender.name == Name::Vestibule && work.tenants > 1 {
+            if contender.name == Name::Vestibule && work.tenants > 1 && !work.ages {
                 rest(last[turn]);
             }
             let sample = measure(bed, contender, work, round)

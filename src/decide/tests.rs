@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use http::Request;
-use uuid::Uuid;
 
 use super::*;
 use crate::config::{Config, ForeignTokens, PathPrefix, TokenAlgorithm, TokenIssuer, TokenKeys};
-use crate::model::{
-    Code, LimitOverrides, Match, Placement, Refusal, Secret, Slug, Source, TenantId, TenantState,
-};
+use crate::model::{Code, Match, Refusal, Secret, Source, TenantState};
 use crate::resolve::TokenFact;
 
 impl Visit {
@@ -82,17 +79,10 @@ fn route(slug: &str, state: TenantState) -> Arc<Route> {
         .bytes()
         .fold(1_u128, |sum, byte| sum * 257 + u128::from(byte));
     Arc::new(Route {
-        tenant: TenantId(Uuid::from_u128(number)),
-        slug: Slug::parse(slug).unwrap(),
         state,
         progress: 40,
         removed_at: (state == TenantState::Removed).then_some(0),
-        plan: None,
-        upstream: None,
-        limits: LimitOverrides::default(),
-        placement: Placement::default(),
-        meta: None,
-        version: 1,
+        ..Route::plain(number, slug)
     })
 }
 

@@ -55,6 +55,26 @@ pub struct Route {
     pub version: u64,
 }
 
+#[cfg(test)]
+impl Route {
+    /// An active tenant with this number and slug, and nothing of its own.
+    pub(crate) fn plain(tenant: u128, slug: &str) -> Self {
+        Self {
+            tenant: TenantId(uuid::Uuid::from_u128(tenant)),
+            slug: Slug::parse(slug).unwrap(),
+            state: TenantState::Active,
+            progress: 0,
+            removed_at: None,
+            plan: None,
+            upstream: None,
+            limits: LimitOverrides::default(),
+            placement: Placement::default(),
+            meta: None,
+            version: 1,
+        }
+    }
+}
+
 /// What a look-up of one key found.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Match {

@@ -121,7 +121,7 @@ impl KnownHost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Hostname, LimitOverrides, Placement, Slug, TenantState};
+    use crate::model::Hostname;
 
     fn keep(hosts: &KnownHosts, text: &str, name: &str) -> Option<Rc<KnownHost>> {
         let host = RequestHost {
@@ -174,19 +174,7 @@ mod tests {
         let known = keep(&hosts, "a.test", "a.test").unwrap();
         let counters = ["a", "b", "c"].map(|name| IntCounter::new(name, "help").unwrap());
         let [a, b, c] = &counters;
-        let mut route = Route {
-            tenant: TenantId(uuid::Uuid::from_u128(1)),
-            slug: Slug::parse("one").unwrap(),
-            state: TenantState::Active,
-            progress: 0,
-            removed_at: None,
-            plan: None,
-            upstream: None,
-            limits: LimitOverrides::default(),
-            placement: Placement::default(),
-            meta: None,
-            version: 1,
-        };
+        let mut route = Route::plain(1, "one");
         known.count(&route, || a.clone());
         known.count(&route, || b.clone());
         // A tenant that is renamed has another row.

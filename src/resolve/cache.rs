@@ -129,7 +129,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::{Hostname, LimitOverrides, Placement, Slug, TenantId, TenantState};
+    use crate::model::{Hostname, Slug, TenantId};
     use crate::store::Cursor;
 
     const CURSOR: Cursor = Cursor {
@@ -158,19 +158,7 @@ mod tests {
     }
 
     fn route(number: u128) -> Arc<Route> {
-        Arc::new(Route {
-            tenant: TenantId(Uuid::from_u128(number)),
-            slug: Slug::parse("acme").unwrap(),
-            state: TenantState::Active,
-            progress: 0,
-            removed_at: None,
-            plan: None,
-            upstream: None,
-            limits: LimitOverrides::default(),
-            placement: Placement::default(),
-            meta: None,
-            version: 1,
-        })
+        Arc::new(Route::plain(number, "acme"))
     }
 
     /// What the cache should say of a key.
