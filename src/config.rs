@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+mod domains;
 mod edge;
 mod fault;
 mod item;
@@ -24,6 +25,7 @@ mod storage;
 mod token;
 mod upstream;
 
+pub use domains::{AcmeDns, AcmeIssuer, CertificateKey, Domains, ExternalAccount};
 pub use edge::{Edge, EdgeTimeouts, Tls, TlsVersion};
 pub use fault::{Fault, Faults};
 pub use operate::{
@@ -59,6 +61,12 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// What every tenant may use unless its row says otherwise, and what the node admits.
     pub limits: LimitDefaults,
+    /// Customers' own names.
+    pub domains: Domains,
+    /// Certificate authorities, the preferred one first.
+    pub acme: Vec<AcmeIssuer>,
+    /// The name server of delegated `_acme-challenge` names.
+    pub acme_dns: Option<AcmeDns>,
     /// The operator's listener.
     pub admin: Admin,
     /// The second listener for scrapers.

@@ -3,6 +3,8 @@
 pub mod ahead;
 mod causes;
 pub mod certificate;
+pub mod challenge;
+pub mod check;
 pub mod domain;
 pub(crate) mod eights;
 pub mod hostname;
@@ -17,6 +19,8 @@ pub mod signing_key;
 pub mod tenant;
 
 pub use causes::{Causes, causes};
+pub use challenge::ChallengeKind;
+pub use check::{Check, CheckCode};
 pub use domain::{DomainPattern, DomainState};
 pub use hostname::{Authority, AuthorityError, Hostname, HostnameError};
 pub use limits::{LimitOverrides, Limits};

@@ -90,7 +90,7 @@ impl Edge {
             workers: workers(section),
             node: section.text("node", node_name).unwrap_or_else(host_name),
             probe_path: section.text("probe_path", probe_path),
-            trusted_proxies: trusted_proxies(section),
+            trusted_proxies: networks(section, "trusted_proxies"),
             timeouts: section.sub("timeouts", EdgeTimeouts::read),
         };
         let proxy_protocol = section.flag("proxy_protocol", false);
@@ -214,9 +214,10 @@ fn probe_path(text: &str) -> Result<String, Reason> {
     ))
 }
 
-fn trusted_proxies(section: &Section<'_>) -> Vec<IpNet> {
+/// A list of networks.
+pub(super) fn networks(section: &Section<'_>, key: &'static str) -> Vec<IpNet> {
     section
-        .get("trusted_proxies", |item| item.texts(network))
+        .get(key, |item| item.texts(network))
         .unwrap_or_default()
 }
 

@@ -62,6 +62,11 @@ impl<'a> Item<'a> {
         matches!(&self.node.value, Value::Array(nodes) if nodes.is_empty())
     }
 
+    /// Whether it is a list.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::Array(_))
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&self) -> Option<bool> {
         match self.node.value {

@@ -8,8 +8,8 @@ use super::quantity;
 use super::section::Section;
 use super::source::{self, Typed};
 use super::{
-    Admin, Cache, Config, Edge, LimitDefaults, Log, Metrics, PathRoute, Routing, Signing,
-    SigningAlgorithm, Store, Tls, Upstream,
+    AcmeDns, AcmeIssuer, Admin, Cache, Config, Domains, Edge, LimitDefaults, Log, Metrics,
+    PathRoute, Routing, Signing, SigningAlgorithm, Store, Tls, Upstream,
 };
 
 /// Reads a whole configuration; the faults are all there are.
@@ -45,9 +45,6 @@ pub(super) fn examine(
 fn read(root: &Section<'_>) -> Config {
     let edge = root.sub("edge", Edge::read);
     let signing = root.sub("signing", Signing::read);
-    for key in ["domains", "acme", "acme_dns"] {
-        root.not_yet(key);
-    }
     let config = Config {
         tls: root.sub("tls", |section| Tls::read(section, !edge.https.is_empty())),
         store: root.sub("store", Store::read),
@@ -56,6 +53,13 @@ fn read(root: &Section<'_>) -> Config {
         cache: root.sub("cache", Cache::read),
         upstreams: upstreams(root, signing.algorithm),
         limits: root.sub("limits", LimitDefaults::read),
+        domains: root.sub("domains", Domains::read),
+        acme: root
+            .subs("acme", AcmeIssuer::read)
+            .into_iter()
+            .flatten()
+            .collect(),
+        acme_dns: root.sub("acme_dns", AcmeDns::read),
         admin: root.sub("admin", Admin::read),
         metrics: root.sub("metrics", Metrics::read),
         log: root.sub("log", Log::read),

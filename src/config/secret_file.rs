@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
+
 use super::notes::Reason;
 use crate::model::Secret;
 
 /// Least bytes of an HMAC key: the output of SHA-256 (RFC 7518 section 3.2).
 pub(super) const MIN_HMAC_KEY: usize = 32;
+/// Least bytes of a key that binds an ACME account to another: some CAs give 16.
+pub(super) const MIN_EAB_KEY: usize = 16;
 /// Longest secret that is read: whoever names a device or a log by mistake gets a fault.
 const MAX_SECRET: usize = 64 * 1024;
 
@@ -33,6 +38,21 @@ pub(super) fn read(path: &str, least: usize) -> Result<Secret, Reason> {
         return Err(Reason::with_hint(what, hint));
     }
     Ok(Secret::new(bytes))
+}
+
+/// The bytes that `text` encodes in base64url, as CAs hand out keys; padding does no harm.
+pub(super) fn base64url(text: &Secret, least: usize) -> Result<Secret, Reason> {
+    let text = text.expose_str().unwrap_or_default().trim();
+    let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
+    match bytes {
+        Ok(bytes) if bytes.len() >= least => Ok(Secret::new(bytes)),
+        Ok(bytes) => Err(format!(
+            "leads to a key of {} bytes, at least {least} are needed",
+            bytes.len()
+        )
+        .into()),
+        Err(_) => Err("leads to a file that holds no key in base64url".into()),
+    }
 }
 
 /// The path of a file that can be opened now.

@@ -35,6 +35,7 @@ fn the_example_is_valid_and_says_what_is_built_in() {
         let mut config = config.clone();
         config.routing.tokens.clear();
         config.routes.clear();
+        config.acme.clear();
         config.upstreams.truncate(1);
         format!("{config:#?}")
     };
@@ -49,12 +50,7 @@ fn what_is_not_built_yet_is_recommended_to_nobody() {
         faults.list()[0].hint.clone().unwrap()
     };
     for (text, there, not_there) in [
-        (
-            "[zebra]",
-            "`edge`",
-            &["`domains`", "`acme`", "`acme_dns`"][..],
-        ),
-        ("[admin]\nzebra = 1", "`listen`", &["`public_url`"]),
+        ("[admin]\nzebra = 1", "`listen`", &["`public_url`"][..]),
         ("[admin]\npublic_ulr = \"x\"", "`listen`", &["`public_url`"]),
         ("[edge]\nzebra = 1", "`workers`", &["`proxy_protocol`"]),
     ] {
@@ -155,10 +151,6 @@ fn golden(name: &str, now: &str, kept: &str) {
 fn what_is_not_built_yet_is_refused() {
     for (text, place) in [
         ("[edge]\nproxy_protocol = true", "2:1"),
-        ("[domains]", "1:2"),
-        ("[domains]\nslug_cooloff = \"90d\"", "1:2"),
-        ("[[acme]]\ndirectory_url = \"x\"", "1:3"),
-        ("[acme_dns]\nzone = \"x\"", "1:2"),
         ("[admin]\npublic_url = \"https://x\"", "2:1"),
         ("[signing]\nprofile = \"message\"", "2:11"),
         ("[signing]\nprofile = \"both\"", "2:11"),

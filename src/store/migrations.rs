@@ -33,6 +33,30 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0003_bytewise.sql"),
         postgres: include_str!("migrations/postgres/0003_bytewise.sql"),
     },
+    Migration {
+        version: 4,
+        name: "domain_life",
+        sqlite: include_str!("migrations/sqlite/0004_domain_life.sql"),
+        postgres: include_str!("migrations/postgres/0004_domain_life.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "challenges",
+        sqlite: include_str!("migrations/sqlite/0005_challenges.sql"),
+        postgres: include_str!("migrations/postgres/0005_challenges.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "orders",
+        sqlite: include_str!("migrations/sqlite/0006_orders.sql"),
+        postgres: include_str!("migrations/postgres/0006_orders.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "events",
+        sqlite: include_str!("migrations/sqlite/0007_events.sql"),
+        postgres: include_str!("migrations/postgres/0007_events.sql"),
+    },
 ];
 
 /// The version that this program knows.

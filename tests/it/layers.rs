@@ -27,12 +27,15 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
             only(&["model", "config", "clock", "metrics", "seal"]),
         ),
         ("dns", only(&["model", "config"])),
+        ("acme", only(&["model", "config", "clock"])),
         ("jwks", only(&["model", "config", "clock"])),
         ("resolve", with_ground(&["store", "jwks"])),
         ("guard", only(&["model", "clock", "metrics", "config"])),
         ("sign", only(&["model", "clock", "config", "seal"])),
         ("upstream", with_ground(&["dns"])),
         ("tls", with_ground(&["store"])),
+        ("domains", only(&["dns", "model", "clock", "config"])),
+        ("nameserver", with_ground(&["store"])),
         (
             "decide",
             with_ground(&["resolve", "guard", "sign", "upstream", "tls"]),
@@ -45,11 +48,15 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ),
         (
             "admin",
-            with_ground(&["decide", "resolve", "sign", "upstream", "tls", "store"]),
+            with_ground(&[
+                "decide", "resolve", "sign", "upstream", "tls", "domains", "store",
+            ]),
         ),
         (
             "tasks",
-            with_ground(&["resolve", "guard", "sign", "upstream", "tls", "store"]),
+            with_ground(&[
+                "resolve", "guard", "sign", "upstream", "tls", "domains", "store", "acme", "dns",
+            ]),
         ),
     ])
 }

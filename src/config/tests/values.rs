@@ -1,6 +1,8 @@
 //! Values that are refused, each for one reason.
 
-use super::reasons;
+use super::{parse, reasons};
+use crate::config::CertificateKey;
+use crate::model::ChallengeKind;
 
 fn each_is_one_fault(texts: &[String]) {
     for text in texts {
@@ -196,4 +198,87 @@ fn everything_else_is_checked() {
         "[log]\naccess = \"stdotu\"".to_owned(),
         "[log]\nformat = \"xml\"".to_owned(),
     ]);
+}
+
+#[test]
+fn certificate_authorities_and_names_of_customers() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("eab.key");
+    std::fs::write(&key, "AAECAwQFBgcICQoLDA0ODw==\n").unwrap();
+    let config = parse(&format!(
+        "[domains]\ncname_target = \"edge.example.com\"\nresolvers = [\"9.9.9.9\", \"127.0.0.1:5353\", \"[::1]:53\"]\n\
+         private_name_servers = [\"10.0.0.0/8\"]\n\
+         [[acme]]\ndirectory_url = \"https://ca.test/dir\"\ncontact = \"ops@example.com\"\neab_kid = \"kid-1\"\n\
+         eab_hmac_file = {key:?}\nchallenges = [\"dns-01\"]\n[[acme]]\ndirectory_url = \"https://other.test/dir\"\n\
+         contact = [\"mailto:a@example.com\", \"b@example.com\"]\nkey = \"rsa\"\n\
+         [acme_dns]\nlisten = [\"127.0.0.1:5300\"]\nzone = \"acme.example.com\""
+    ))
+    .unwrap_or_else(|faults| panic!("{faults}"));
+    let resolvers: Vec<String> = config
+        .domains
+        .resolvers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(resolvers, ["9.9.9.9:53", "127.0.0.1:5353", "[::1]:53"]);
+    let [first, second] = &config.acme[..] else {
+        panic!("two")
+    };
+    assert_eq!(first.contact, ["mailto:ops@example.com"]);
+    assert_eq!(first.challenges, [ChallengeKind::Dns01]);
+    let bound = first.external_account.as_ref().unwrap();
+    assert_eq!(bound.hmac_key.expose(), (0..16).collect::<Vec<u8>>());
+    assert_eq!(second.contact.len(), 2);
+    assert_eq!(second.key, CertificateKey::Rsa2048);
+    assert_eq!(second.challenges, ChallengeKind::ALL);
+    let dns = config.acme_dns.unwrap();
+    assert_eq!(dns.name_server, dns.zone);
+}
+
+#[test]
+fn what_is_wrong_with_certificate_authorities_is_said() {
+    for (text, reason) in [
+        (
+            "[[acme]]\ncontact = \"a@b\"",
+            "`acme.directory_url` is missing",
+        ),
+        (
+            "[[acme]]\ndirectory_url = \"http://ca.test/dir\"",
+            "`acme.directory_url` must be an https address",
+        ),
+        (
+            "[[acme]]\ndirectory_url = \"https://ca.test\"\ncontact = \"nobody\"",
+            "`acme.contact` is no contact",
+        ),
+        (
+            "[[acme]]\ndirectory_url = \"https://ca.test\"\neab_kid = \"k\"",
+            "`eab_kid` and `eab_hmac_file` go together: a CA gives both",
+        ),
+        (
+            "[[acme]]\ndirectory_url = \"https://ca.test\"\nchallenges = []",
+            "`acme.challenges` is empty: control of a name must be shown somehow",
+        ),
+        (
+            "[[acme]]\ndirectory_url = \"https://ca.test\"\nchallenges = [\"http-1\"]",
+            "`acme.challenges` is none of the values it may have",
+        ),
+        (
+            "[acme_dns]\nzone = \"a.test\"",
+            "`acme_dns.listen` and `acme_dns.zone` go together",
+        ),
+        (
+            "[domains]\naddresses = [\"edge\"]",
+            "`domains.addresses` is no IP address",
+        ),
+        (
+            "[domains]\nresolvers = [\"dns.test\"]",
+            "`domains.resolvers` is no resolver",
+        ),
+    ] {
+        let found = reasons(text);
+        assert!(
+            found.iter().any(|it| it.ends_with(reason)),
+            "{text}: {found:?}"
+        );
+    }
 }
