@@ -11,6 +11,7 @@ pub mod runtime;
 pub mod seal;
 pub mod shutdown;
 // 2 edges
+pub mod acme;
 pub mod dns;
 pub mod jwks;
 pub mod store;
