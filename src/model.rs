@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod challenge;
 pub mod check;
 pub mod domain;
+pub mod domain_life;
 pub(crate) mod eights;
 pub mod hostname;
 pub mod identity;

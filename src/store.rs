@@ -23,9 +23,13 @@ mod backup;
 mod certificate_import;
 mod certificates;
 mod changes;
+mod domain_certificates;
+mod domain_claims;
+mod domain_looks;
 mod domains;
 mod embedded;
 mod error;
+mod events;
 mod import;
 mod lookup;
 mod migrations;
@@ -51,6 +55,7 @@ pub use certificates::{
     SharedCertificateStore, StoredCertificate,
 };
 pub use changes::FEED_LOCK;
+pub use domain_looks::{DueLook, HolderSeen, LookedAt, Outcome, Settings as DomainSettings};
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
 pub use import::{Exported, ImportFault, ImportLine, Imported};

@@ -22,6 +22,8 @@ pub enum CheckCode {
     Challenge,
     /// Whether the name's zone can be asked at all.
     Zone,
+    /// Whether another tenant has the name.
+    Holder,
     /// Whether a certificate is in place, and what became of the last order.
     Certificate,
 }
@@ -38,6 +40,7 @@ impl CheckCode {
             Self::Caa => "caa",
             Self::Challenge => "challenge",
             Self::Zone => "zone",
+            Self::Holder => "holder",
             Self::Certificate => "certificate",
         }
     }

@@ -1,16 +1,15 @@
-//! Custom domains: claims by tenants, of which at most one for a name is routed.
+//! Custom domains: claims by tenants, of which at most one has the name.
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{DomainPattern, DomainState, LookupKey, Slug, TenantId};
+use crate::model::domain_life::{Reason, Standing};
+use crate::model::{Check, DomainPattern, DomainState, Slug, TenantId};
 
-use super::changes::domain_key;
 use super::session::Session;
 use super::tenant_rows::{self as tenants, corrupt};
 use super::tenants::{Page, TenantRef};
 use super::values::Row;
-use super::writing::Writing;
-use super::{BULK, Changed, READ, Store, StoreError, WRITE};
+use super::{BULK, READ, Store, StoreError};
 
 /// One tenant's claim of one name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -26,6 +25,22 @@ pub struct Domain {
     pub state: DomainState,
     /// Whether an operator vouched for it, so that no proof is asked for.
     pub trusted: bool,
+    /// Why it is in this state: a name of [`Reason`].
+    pub reason: String,
+    /// Since when it has been in this state, in milliseconds since 1970.
+    pub since: i64,
+    /// What was seen of it when it was last looked at.
+    pub checks: Vec<Check>,
+    /// When it was last looked at, in milliseconds since 1970.
+    pub checked_at: Option<i64>,
+    /// When it will be looked at next, in milliseconds since 1970.
+    pub next_look_at: Option<i64>,
+    /// How often it was looked at in this state.
+    pub looks: u32,
+    /// What the record that proves control holds: 32 hexadecimal digits, drawn for this claim. It stands in DNS for all to see; here
+    /// it is left out all the same, because an old one would mislead whoever reads it.
+    #[serde(skip)]
+    pub secret: String,
     /// When it was claimed, in milliseconds since 1970.
     pub created_at: i64,
     /// When it last changed, in milliseconds since 1970.
@@ -59,51 +74,6 @@ pub struct DomainCursor {
 }
 
 impl Store {
-    /// Claims a name for a tenant. Refused: a name that the tenant has (a removed or lapsed claim of its own begins anew), and one
-    /// that is routed to another where this claim would be routed too.
-    pub async fn add_domain(
-        &self,
-        tenant: &TenantRef,
-        pattern: &DomainPattern,
-        claim: Claim,
-    ) -> Result<Domain, StoreError> {
-        let work = async {
-            let mut tx = self.writing().await?;
-            let tenant = tenants::present(&mut tx, tenant).await?;
-            let claims = claims_locked(&mut tx, pattern).await?;
-            let own = claims.iter().find(|other| other.tenant == tenant.id);
-            if own.is_some_and(Domain::is_live) {
-                return Err(StoreError::DomainExists {
-                    pattern: pattern.clone(),
-                    tenant: tenant.slug,
-                });
-            }
-            let routed = claims.iter().find(|other| other.state.is_routed());
-            if let Some(routed) = routed.filter(|_| claim.state.is_routed()) {
-                let tenant = routed.tenant_slug.clone();
-                return Err(StoreError::DomainTaken {
-                    pattern: pattern.clone(),
-                    tenant,
-                });
-            }
-            let now = tx.now().0;
-            let domain = Domain {
-                pattern: pattern.clone(),
-                tenant: tenant.id,
-                tenant_slug: tenant.slug,
-                state: claim.state,
-                trusted: claim.trusted,
-                created_at: now,
-                updated_at: now,
-            };
-            put(&mut tx, &domain).await?;
-            audit(&mut tx, "domain.add", &domain).await?;
-            announce(tx, tenant.id, pattern, claim.state.is_routed()).await?;
-            Ok(domain)
-        };
-        self.timed("domain_add", WRITE, work).await
-    }
-
     /// Every claim of a name, the routed one first, tombstones last.
     pub async fn domain(&self, pattern: &DomainPattern) -> Result<Vec<Domain>, StoreError> {
         let work = async {
@@ -154,94 +124,60 @@ impl Store {
         };
         self.timed("domains", BULK, work).await
     }
-
-    /// Gives a name to another tenant, in one step: it is routed to the one or the other at any moment. It keeps its state and its
-    /// trust; the old claim becomes a tombstone.
-    pub async fn move_domain(
-        &self,
-        pattern: &DomainPattern,
-        to: &TenantRef,
-    ) -> Result<Domain, StoreError> {
-        let work = async {
-            let mut tx = self.writing().await?;
-            let to = tenants::present(&mut tx, to).await?;
-            let old = live(claims_locked(&mut tx, pattern).await?, pattern)?;
-            if old.tenant == to.id {
-                return Err(StoreError::DomainExists {
-                    pattern: pattern.clone(),
-                    tenant: to.slug,
-                });
-            }
-            bury(&mut tx, &old).await?;
-            let now = tx.now().0;
-            let moved = Domain {
-                tenant: to.id,
-                tenant_slug: to.slug,
-                created_at: now,
-                updated_at: now,
-                ..old.clone()
-            };
-            put(&mut tx, &moved).await?;
-            let detail = format!("from {} to {}", old.tenant_slug, moved.tenant_slug);
-            tx.audit("domain.move", &pattern.to_string(), &detail)
-                .await?;
-            announce(tx, moved.tenant, pattern, old.state.is_routed()).await?;
-            Ok(moved)
-        };
-        self.timed("domain_move", WRITE, work).await
-    }
-
-    /// Ends a claim: that of `tenant`, or without one the routed claim, else the oldest. Returns what it was.
-    pub async fn remove_domain(
-        &self,
-        pattern: &DomainPattern,
-        tenant: Option<&TenantRef>,
-    ) -> Result<Domain, StoreError> {
-        let work = async {
-            let mut tx = self.writing().await?;
-            let tenant = match tenant {
-                Some(tenant) => Some(tenants::find(&mut tx, tenant).await?.id),
-                None => None,
-            };
-            let mut claims = claims_locked(&mut tx, pattern).await?;
-            claims.retain(|claim| tenant.is_none_or(|tenant| tenant == claim.tenant));
-            let domain = live(claims, pattern)?;
-            bury(&mut tx, &domain).await?;
-            audit(&mut tx, "domain.remove", &domain).await?;
-            announce(tx, domain.tenant, pattern, domain.state.is_routed()).await?;
-            Ok(domain)
-        };
-        self.timed("domain_remove", WRITE, work).await
-    }
 }
 
 impl Domain {
+    /// A claim from its first moment on.
+    pub(super) fn begun(
+        pattern: DomainPattern,
+        (tenant, tenant_slug): (TenantId, Slug),
+        claim: Claim,
+        why: Reason,
+        now: i64,
+    ) -> Self {
+        Self {
+            pattern,
+            tenant,
+            tenant_slug,
+            state: claim.state,
+            trusted: claim.trusted,
+            reason: why.as_str().into(),
+            since: now,
+            checks: Vec::new(),
+            checked_at: None,
+            next_look_at: Some(now),
+            looks: 0,
+            secret: new_secret(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// As far as its life goes.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            state: self.state,
+            trusted: self.trusted,
+            since: self.since,
+            looks: self.looks,
+        }
+    }
+
+    /// Its checks as they are stored.
+    pub(super) fn checks_text(&self) -> String {
+        // Plain values: it cannot fail.
+        serde_json::to_string(&self.checks).unwrap_or_default()
+    }
+
     /// Whether the claim stands, as opposed to having ended.
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         !matches!(self.state, DomainState::Removed | DomainState::Lapsed)
     }
 }
 
-/// Ends every claim of a removed tenant; the names that were routed to it.
-pub(super) async fn remove_all(
-    tx: &mut Writing,
-    tenant: TenantId,
-) -> Result<Vec<LookupKey>, StoreError> {
-    let rows = tx
-        .rows(
-            "select pattern from domains where tenant = $1 and state in ('active', 'degraded') order by pattern",
-            &[tenant.0.into()],
-        )
-        .await?;
-    let now = tx.now().0;
-    tx.run(
-        "update domains set state = 'removed', updated_at = $2 where tenant = $1 and state <> 'removed'",
-        &[tenant.0.into(), now.into()],
-    )
-    .await?;
-    rows.iter()
-        .map(|row| Ok(domain_key(pattern(row.get("pattern")?)?)))
-        .collect()
+/// 128 bits in lower-case hexadecimal: a DNS label, which has no case.
+pub(super) fn new_secret() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// Reads a pattern column.
@@ -258,104 +194,55 @@ pub(super) fn read(row: &Row) -> Result<Domain, StoreError> {
         tenant_slug: tenants::slug(row.get("slug")?)?,
         state: DomainState::from_name(state).ok_or_else(|| corrupt("domain's state", state))?,
         trusted: row.get::<i64>("trusted")? != 0,
+        reason: row.get("reason")?,
+        since: row.get("since")?,
+        checks: match row.get("checks")? {
+            "[]" => Vec::new(),
+            text => serde_json::from_str(text).map_err(|_| corrupt("domain's checks", text))?,
+        },
+        checked_at: row.get("checked_at")?,
+        next_look_at: row.get("next_look_at")?,
+        looks: u32::try_from(row.get::<i64>("looks")?).unwrap_or(u32::MAX),
+        secret: row.get("secret")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     })
 }
 
-async fn claims(session: &mut Session, pattern: &DomainPattern) -> Result<Vec<Domain>, StoreError> {
+/// Every claim of a name: first who has it, then those that wait, then those that have ended.
+pub(super) async fn claims(
+    session: &mut Session,
+    pattern: &DomainPattern,
+) -> Result<Vec<Domain>, StoreError> {
     let pattern = pattern.to_string();
     let rows = session.rows(BY_PATTERN, &[(&pattern).into()]).await?;
     let mut claims: Vec<Domain> = rows.iter().map(read).collect::<Result<_, _>>()?;
-    claims.sort_by_key(|claim| (!claim.state.is_routed(), !claim.is_live(), claim.created_at));
-    Ok(claims)
-}
-
-/// The claims of a name that nobody else can change until this transaction ends. The lock is on the name, not on rows: on
-/// PostgreSQL two tenants could add theirs side by side.
-async fn claims_locked(
-    tx: &mut Writing,
-    pattern: &DomainPattern,
-) -> Result<Vec<Domain>, StoreError> {
-    tx.lock(name_lock(&pattern.to_string())).await?;
-    claims(tx, pattern).await
-}
-
-/// A lock number of a name (FNV-1a, 64 bits). Two names that share one only wait for each other.
-fn name_lock(name: &str) -> i64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    claims.sort_by_key(|claim| {
+        (
+            !claim.state.is_routed(),
+            !claim.state.holds(),
+            !claim.is_live(),
+            claim.created_at,
+        )
     });
-    hash.cast_signed()
-}
-
-fn live(claims: Vec<Domain>, pattern: &DomainPattern) -> Result<Domain, StoreError> {
-    claims
-        .into_iter()
-        .find(|claim| claim.state != DomainState::Removed)
-        .ok_or_else(|| StoreError::UnknownDomain(pattern.clone()))
-}
-
-async fn put(tx: &mut Writing, domain: &Domain) -> Result<(), StoreError> {
-    let pattern = domain.pattern.to_string();
-    tx.run(
-        "insert into domains (pattern, tenant, state, trusted, created_at, updated_at) values ($1, $2, $3, $4, $5, $6) \
-         on conflict (pattern, tenant) do update set state = excluded.state, trusted = excluded.trusted, \
-         created_at = excluded.created_at, updated_at = excluded.updated_at",
-        &[
-            (&pattern).into(),
-            domain.tenant.0.into(),
-            domain.state.as_str().into(),
-            i64::from(domain.trusted).into(),
-            domain.created_at.into(),
-            domain.updated_at.into(),
-        ],
-    )
-    .await
-    .map(drop)
-}
-
-async fn bury(tx: &mut Writing, domain: &Domain) -> Result<(), StoreError> {
-    let (pattern, now) = (domain.pattern.to_string(), tx.now().0);
-    tx.run(
-        "update domains set state = 'removed', updated_at = $3 where pattern = $1 and tenant = $2",
-        &[(&pattern).into(), domain.tenant.0.into(), now.into()],
-    )
-    .await
-    .map(drop)
-}
-
-async fn audit(tx: &mut Writing, action: &'static str, domain: &Domain) -> Result<(), StoreError> {
-    let trusted = if domain.trusted { ", trusted" } else { "" };
-    let detail = format!("{}, {}{trusted}", domain.tenant_slug, domain.state.as_str());
-    tx.audit(action, &domain.pattern.to_string(), &detail).await
-}
-
-/// A claim that is not routed changes no answer of the data plane, so it makes no noise.
-async fn announce(
-    tx: Writing,
-    id: TenantId,
-    pattern: &DomainPattern,
-    routed: bool,
-) -> Result<(), StoreError> {
-    if !routed {
-        return tx.finish_unannounced().await;
-    }
-    let names = vec![domain_key(pattern.clone())];
-    tx.finish(&Changed::Tenant { id, names }).await
+    Ok(claims)
 }
 
 fn as_text<S: Serializer>(pattern: &DomainPattern, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(pattern)
 }
 
-/// A domain's columns, for [`read`].
+/// A domain's columns, for [`read`], and where they come from.
 macro_rules! domain_columns {
     () => {
         "select d.pattern as pattern, d.tenant as tenant, t.slug as slug, d.state as state, d.trusted as trusted, \
-         d.created_at as created_at, d.updated_at as updated_at from domains d join tenants t on t.id = d.tenant where "
+         d.reason as reason, d.since as since, d.checks as checks, d.checked_at as checked_at, d.next_look_at as next_look_at, \
+         d.looks as looks, d.secret as secret, d.created_at as created_at, d.updated_at as updated_at \
+         from domains d join tenants t on t.id = d.tenant where "
     };
 }
+
+pub(super) use domain_columns;
 
 const BY_PATTERN: &str = concat!(domain_columns!(), "d.pattern = $1");
 const PAGE: &str = concat!(
@@ -364,9 +251,9 @@ const PAGE: &str = concat!(
      order by d.pattern, d.tenant limit $4"
 );
 /// See [`Session::rows_with`].
-pub(super) const ROUTED_IN: &str = concat!(
+pub(super) const HELD_IN: &str = concat!(
     domain_columns!(),
-    "d.state in ('active', 'degraded') and d.pattern in"
+    "d.state in ('verified', 'active', 'degraded') and d.pattern in"
 );
 /// See [`Session::rows_with`].
 pub(super) const LIVE_OF: &str = concat!(domain_columns!(), "d.state <> 'removed' and d.tenant in");

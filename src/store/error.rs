@@ -121,6 +121,12 @@ pub enum StoreError {
         tenant: Slug,
     },
 
+    #[error("{pattern} is proved, so it moves to {tenant} only with {tenant}'s own proof")]
+    MoveNeedsProof {
+        pattern: DomainPattern,
+        tenant: Slug,
+    },
+
     // Certificates.
     #[error("there is no certificate for {0}")]
     UnknownCertificate(DomainPattern),

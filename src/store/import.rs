@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
-use crate::model::{DomainPattern, Slug, Tenant};
+use crate::model::domain_life::Reason;
+use crate::model::{DomainPattern, Slug, Tenant, TenantId};
 
 use super::domains::{self, Claim, Domain};
 use super::tenant_rows::{self as tenants, Stored};
@@ -215,13 +216,13 @@ impl Batch {
         Ok(())
     }
 
-    /// Finds names that are routed to somebody.
+    /// Finds names that somebody has.
     async fn ask_for_domains(&mut self, tx: &mut Writing) -> Result<(), StoreError> {
         let numbers: HashMap<&str, usize> = (self.lines.iter())
             .flat_map(|line| line.domains.iter().map(|name| (name.as_str(), line.number)))
             .collect();
         let wanted: Vec<Arg<'_>> = numbers.keys().map(|name| (*name).into()).collect();
-        for row in tx.rows_with(domains::ROUTED_IN, &wanted).await? {
+        for row in tx.rows_with(domains::HELD_IN, &wanted).await? {
             let domain = domains::read(&row)?;
             let line = numbers
                 .get(&*domain.pattern.to_string())
@@ -254,21 +255,36 @@ impl Batch {
         tx.insert_many("insert into slugs (slug, tenant, kind) values", &rows)
             .await?;
         let now = tx.now().0;
-        let row = |line: &'_ Checked, name| {
-            vec![
-                name,
-                line.tenant.id.0.into(),
-                claim.state.as_str().into(),
-                i64::from(claim.trusted).into(),
-                now.into(),
-                now.into(),
-            ]
+        let why = match claim.trusted {
+            true => Reason::Trusted,
+            false => Reason::Claimed,
         };
-        let rows: Vec<Vec<Arg<'_>>> = (self.lines.iter())
-            .flat_map(|line| line.domains.iter().map(move |name| row(line, name.into())))
+        let claims: Vec<_> = (self.lines.iter())
+            .flat_map(|line| {
+                line.domains
+                    .iter()
+                    .map(|name| (line.tenant.id, name, domains::new_secret()))
+            })
             .collect();
+        let each = claims
+            .iter()
+            .map(|(tenant, name, secret): &(TenantId, &String, String)| {
+                vec![
+                    (*name).into(),
+                    tenant.0.into(),
+                    claim.state.as_str().into(),
+                    i64::from(claim.trusted).into(),
+                    now.into(),
+                    now.into(),
+                    now.into(),
+                    now.into(),
+                    why.as_str().into(),
+                    secret.into(),
+                ]
+            });
+        let rows: Vec<Vec<Arg<'_>>> = each.collect();
         tx.insert_many(
-            "insert into domains (pattern, tenant, state, trusted, created_at, updated_at) values",
+            "insert into domains (pattern, tenant, state, trusted, created_at, updated_at, since, next_look_at, reason, secret) values",
             &rows,
         )
         .await?;

@@ -5,7 +5,7 @@ use crate::model::{LookupKey, Tenant, TenantState};
 use super::tenant_rows::{find_locked, save};
 use super::tenants::TenantRef;
 use super::writing::Writing;
-use super::{Changed, Store, StoreError, WRITE, domains, slugs};
+use super::{Changed, Store, StoreError, WRITE, domain_claims, slugs};
 
 impl Store {
     /// Stops serving a tenant, from active or maintenance.
@@ -57,7 +57,7 @@ impl Store {
             let before = std::mem::replace(&mut tenant.state, TenantState::Removed);
             tenant.removed_at = Some(tx.now().0);
             slugs::release(&mut tx, tenant.id).await?;
-            let names = domains::remove_all(&mut tx, tenant.id).await?;
+            let names = domain_claims::remove_all(&mut tx, tenant.id).await?;
             save(&mut tx, &mut tenant).await?;
             tx.run(
                 "update tenants set state_before = $2 where id = $1",

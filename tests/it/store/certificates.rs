@@ -34,7 +34,7 @@ fn new(mark: &str, names: &[&str]) -> NewCertificate {
     valid(mark, names, 0, i64::MAX)
 }
 
-fn valid(mark: &str, names: &[&str], from: i64, to: i64) -> NewCertificate {
+pub(super) fn valid(mark: &str, names: &[&str], from: i64, to: i64) -> NewCertificate {
     NewCertificate {
         names: names.iter().map(|name| pattern(name)).collect(),
         chain: format!("chain of {mark}"),
@@ -47,7 +47,7 @@ fn valid(mark: &str, names: &[&str], from: i64, to: i64) -> NewCertificate {
 }
 
 /// The store's sealing key, with the first signing key beside it.
-async fn sealer(place: &Place, store: &Store) -> Sealer {
+pub(super) async fn sealer(place: &Place, store: &Store) -> Sealer {
     let make = |sealer: &Sealer| {
         Ok::<_, Infallible>(SigningKeyRecord {
             kid: "first".into(),
@@ -70,7 +70,11 @@ async fn started(place: &Place) -> (Store, Sealer) {
     (store, sealer)
 }
 
-async fn import(store: &Store, sealer: &Sealer, list: &[NewCertificate]) -> ImportedCertificates {
+pub(super) async fn import(
+    store: &Store,
+    sealer: &Sealer,
+    list: &[NewCertificate],
+) -> ImportedCertificates {
     store.import_certificates(list, sealer).await.unwrap()
 }
 

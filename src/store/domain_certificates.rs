@@ -1,0 +1,134 @@
+//! Names and their certificates: who waits for one, and what is said of it.
+
+use crate::model::domain_life::{Certified, Reason, Step};
+use crate::model::{Check, CheckCode, DomainPattern, DomainState};
+
+use super::domain_claims::{claims_locked, finish, put};
+use super::domain_looks::walk;
+use super::domains::{Domain, domain_columns, read};
+use super::session::Session;
+use super::{READ, Store, StoreError, WRITE};
+
+impl Store {
+    /// Puts verified names into service whose certificate is in place by now, at most `limit` of them; what they are now.
+    pub async fn activate_certified(&self, limit: u32) -> Result<Vec<Domain>, StoreError> {
+        let waiting = async {
+            let mut session = self.inner.reading().await?;
+            let waiting = session.either(WAITING_SQLITE, WAITING_POSTGRES);
+            let now = self.inner.clock.now().0;
+            let rows = session
+                .rows(waiting, &[now.into(), i64::from(limit).into()])
+                .await?;
+            rows.iter().map(read).collect::<Result<Vec<_>, _>>()
+        };
+        let waiting = self.timed("domains_certified", READ, waiting).await?;
+        let mut active = Vec::with_capacity(waiting.len());
+        for claim in waiting {
+            active.extend(self.activate(&claim).await?);
+        }
+        Ok(active)
+    }
+
+    async fn activate(&self, claim: &Domain) -> Result<Option<Domain>, StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            let claims = claims_locked(&mut tx, &claim.pattern).await?;
+            let own = claims.into_iter().find(|own| {
+                own.tenant == claim.tenant
+                    && own.secret == claim.secret
+                    && own.state == DomainState::Verified
+            });
+            let Some(mut own) = own else { return Ok(None) };
+            let step = Step {
+                to: DomainState::Active,
+                why: Reason::CertificateInPlace,
+            };
+            walk(&mut tx, &mut own, &[step]).await?;
+            own.looks = 0;
+            put(&mut tx, &own).await?;
+            finish(tx, &own, true).await?;
+            Ok(Some(own))
+        };
+        self.timed("domain_activate", WRITE, work).await
+    }
+}
+
+/// How a name stands with the certificate that its visitors are shown: the one for it, else that of the wildcard above it.
+pub(super) async fn certified(
+    session: &mut Session,
+    pattern: &DomainPattern,
+    tls: bool,
+    now: i64,
+) -> Result<Certified, StoreError> {
+    if !tls {
+        return Ok(Certified::Elsewhere);
+    }
+    let parent = match pattern {
+        DomainPattern::Exact(name) => name.parent(),
+        DomainPattern::Wildcard(_) => None,
+    };
+    let (name, wildcard) = (pattern.to_string(), parent.map(|it| format!("*.{it}")));
+    let row = session
+        .row(
+            "select c.not_before as not_before, c.not_after as not_after from certificate_names n \
+             join certificates c on c.id = n.certificate where n.pattern in ($1, $2) order by n.pattern = $1 desc limit 1",
+            &[(&name).into(), wildcard.as_deref().into()],
+        )
+        .await?;
+    let Some(row) = row else {
+        return Ok(Certified::Missing);
+    };
+    Ok(Certified::of(
+        row.get("not_before")?,
+        row.get("not_after")?,
+        now,
+    ))
+}
+
+/// What is said of the certificate; nothing before there is to be one.
+pub(super) fn certificate_check(claim: &Domain, certified: Certified, at: i64) -> Option<Check> {
+    let (ok, observed, hint) = match certified {
+        Certified::Elsewhere => return None,
+        Certified::Missing if !claim.state.holds() => return None,
+        Certified::Missing => (
+            false,
+            "none yet",
+            Some("it is ordered in the background; `cert show` tells how far it is"),
+        ),
+        Certified::Valid => (true, "a valid certificate", None),
+        Certified::Expiring => (
+            false,
+            "a certificate that is about to expire",
+            Some("`cert show` tells why it is not renewed"),
+        ),
+        Certified::Expired => (
+            false,
+            "a certificate that has expired",
+            Some("`cert show` tells why it is not renewed"),
+        ),
+    };
+    Some(Check {
+        code: CheckCode::Certificate,
+        ok,
+        expected: "a valid certificate".into(),
+        observed: observed.into(),
+        hint: hint.map(Into::into),
+        seen_by: Vec::new(),
+        at,
+    })
+}
+
+/// Verified names with a certificate: their own, or that of the wildcard above them.
+macro_rules! waiting {
+    ($parent:literal) => {
+        concat!(
+            domain_columns!(),
+            "d.state = 'verified' and exists (select 1 from certificate_names n join certificates c on c.id = n.certificate \
+             where c.not_after > $1 and c.not_before <= $1 and n.pattern in (d.pattern, '*.' || ",
+            $parent,
+            ")) order by d.since limit $2"
+        )
+    };
+}
+const WAITING_SQLITE: &str = waiting!("substr(d.pattern, instr(d.pattern, '.') + 1)");
+const WAITING_POSTGRES: &str = waiting!("substr(d.pattern, strpos(d.pattern, '.') + 1)");

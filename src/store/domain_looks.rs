@@ -1,0 +1,306 @@
+//! What was seen of names: which claims are to be looked at, and what follows from it, in one transaction.
+
+use std::time::Duration;
+
+use crate::model::domain_life::{Holder, Reason, Rules, Seen, Sight, Step, judge, next_look};
+use crate::model::{Check, CheckCode, DomainPattern, DomainState, TenantId};
+
+use super::domain_certificates::{certificate_check, certified};
+use super::domain_claims::{announce_state, bury, claims_locked, event_kind, finish, put};
+use super::domains::{Domain, claims, domain_columns, read};
+use super::session::Session;
+use super::writing::Writing;
+use super::{READ, Store, StoreError, WRITE};
+
+/// A claim that is to be looked at.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DueLook {
+    /// It.
+    pub claim: Domain,
+    /// The claim of another tenant that has the name: whether its proof still stands decides whether the name may move.
+    pub holder: Option<Domain>,
+}
+
+/// What was seen of a claim.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LookedAt {
+    /// The name.
+    pub pattern: DomainPattern,
+    /// Whose claim it is.
+    pub tenant: TenantId,
+    /// Which claim: one that has begun anew meanwhile has another.
+    pub secret: String,
+    /// Its proof and where the name leads.
+    pub sight: Sight,
+    /// All that was found.
+    pub checks: Vec<Check>,
+    /// Of whoever has the name.
+    pub holder: Option<HolderSeen>,
+    /// Drawn evenly from 0 to 1; spreads the looks at names that were claimed together.
+    pub chance: f64,
+}
+
+/// What was seen of the claim of whoever has the name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HolderSeen {
+    /// Who.
+    pub tenant: TenantId,
+    /// Which claim.
+    pub secret: String,
+    /// Its own proof. An operator who gives the name to another overrides it: as if it were gone.
+    pub proof: Seen,
+}
+
+/// What holds for every claim on this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Times of a life.
+    pub rules: Rules,
+    /// Whether visitors are served over TLS here, so that a name needs a certificate.
+    pub tls: bool,
+}
+
+/// What became of a claim.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outcome {
+    /// As it is now.
+    pub domain: Domain,
+    /// How its state changed, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Store {
+    /// Takes at most `limit` claims that are to be looked at by now and keeps them from other nodes for `lease`. Of many that are due
+    /// the tenants take turns, so that one with thousands delays nobody.
+    pub async fn domains_to_look_at(
+        &self,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<DueLook>, StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            let now = tx.now().0;
+            let until = now.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
+            let rows = tx.rows(DUE, &[now.into(), i64::from(limit).into()]).await?;
+            let mut due = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let claim = read(row)?;
+                let name = claim.pattern.to_string();
+                let taken = tx
+                    .run(
+                        "update domains set next_look_at = $3 where pattern = $1 and tenant = $2 and next_look_at <= $4",
+                        &[(&name).into(), claim.tenant.0.into(), until.into(), now.into()],
+                    )
+                    .await?;
+                if taken == 1 {
+                    let holder = holder(&mut tx, &claim).await?;
+                    due.push(DueLook { claim, holder });
+                }
+            }
+            tx.finish_unannounced().await?;
+            Ok(due)
+        };
+        self.timed("domains_due", WRITE, work).await
+    }
+
+    /// Every claim of a name that has not ended, to be looked at now.
+    pub async fn domain_to_look_at(
+        &self,
+        pattern: &DomainPattern,
+    ) -> Result<Vec<DueLook>, StoreError> {
+        let work = async {
+            let mut session = self.inner.reading().await?;
+            let claims = claims(&mut session, pattern).await?;
+            let live = claims
+                .iter()
+                .filter(|claim| claim.state != DomainState::Removed);
+            let due: Vec<DueLook> = live
+                .map(|claim| DueLook {
+                    claim: claim.clone(),
+                    holder: other_holder(&claims, claim.tenant).cloned(),
+                })
+                .collect();
+            match due.is_empty() {
+                true => Err(StoreError::UnknownDomain(pattern.clone())),
+                false => Ok(due),
+            }
+        };
+        self.timed("domain_due", READ, work).await
+    }
+
+    /// Draws the consequences of a look: the claim's new state (with an audit row and an event for each step), its checks, and when it
+    /// is looked at again. A name that moves does so here: the old claim ends and the new one begins in one transaction. `None` where
+    /// the claim has ended or begun anew meanwhile: what was seen says nothing about it.
+    pub async fn domain_looked(
+        &self,
+        looked: &LookedAt,
+        settings: &Settings,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            let claims = claims_locked(&mut tx, &looked.pattern).await?;
+            let own = claims.iter().find(|claim| {
+                claim.tenant == looked.tenant
+                    && claim.secret == looked.secret
+                    && claim.state != DomainState::Removed
+            });
+            let Some(own) = own else { return Ok(None) };
+            let holder = other_holder(&claims, own.tenant);
+            let now = tx.now().0;
+            let certified = certified(&mut tx, &looked.pattern, settings.tls, now).await?;
+            let verdict = judge(
+                &own.standing(),
+                looked.sight,
+                certified,
+                holder.map(|holder| looked.seen_of(holder)),
+                &settings.rules,
+                now,
+            );
+            let mut domain = own.clone();
+            domain.checks.clone_from(&looked.checks);
+            domain.checks.extend(certificate_check(own, certified, now));
+            if let Some(holder) = holder.filter(|_| verdict.held) {
+                domain.checks.push(held_check(holder, now));
+            }
+            let mut rerouted = false;
+            if let Some(holder) = holder.filter(|_| verdict.displaces) {
+                displace(&mut tx, holder, &domain).await?;
+                rerouted |= holder.state.is_routed();
+            }
+            rerouted |= walk(&mut tx, &mut domain, &verdict.steps).await?;
+            domain.looks = match verdict.steps.is_empty() {
+                true => own.looks.saturating_add(1),
+                false => 0,
+            };
+            domain.checked_at = Some(now);
+            domain.next_look_at = next_at(&domain, looked, settings, now);
+            put(&mut tx, &domain).await?;
+            finish(tx, &domain, rerouted).await?;
+            let steps = verdict.steps;
+            Ok(Some(Outcome { domain, steps }))
+        };
+        self.timed("domain_looked", WRITE, work).await
+    }
+
+    /// Forgets tombstones that are older than `age`; how many.
+    pub async fn forget_removed_domains(&self, age: Duration) -> Result<u64, StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            let before = tx.now().0.saturating_sub(age);
+            let gone = tx
+                .run(
+                    "delete from domains where state = 'removed' and since < $1",
+                    &[before.into()],
+                )
+                .await?;
+            tx.finish_unannounced().await?;
+            Ok(gone)
+        };
+        self.timed("domains_forget", WRITE, work).await
+    }
+}
+
+impl LookedAt {
+    /// What was seen of `holder`; nothing where another had the name when it was looked at.
+    fn seen_of(&self, holder: &Domain) -> Holder {
+        let same =
+            |seen: &&HolderSeen| seen.tenant == holder.tenant && seen.secret == holder.secret;
+        Holder {
+            trusted: holder.trusted,
+            proof: (self.holder.as_ref().filter(same)).map_or(Seen::Unknown, |seen| seen.proof),
+        }
+    }
+}
+
+/// Takes a claim through `steps`, with an audit row and an event for each; whether the name is routed otherwise than before.
+pub(super) async fn walk(
+    tx: &mut Writing,
+    domain: &mut Domain,
+    steps: &[Step],
+) -> Result<bool, StoreError> {
+    let was_routed = domain.state.is_routed();
+    for step in steps {
+        let from = domain.state;
+        debug_assert!(from.leads_to(step.to), "{from:?} -> {:?}", step.to);
+        let now = tx.now().0;
+        domain.state = step.to;
+        domain.reason = step.why.as_str().into();
+        (domain.since, domain.updated_at) = (now, now);
+        let detail = format!(
+            "{}, was {}: {}",
+            domain.tenant_slug,
+            from.as_str(),
+            step.why.text()
+        );
+        let name = domain.pattern.to_string();
+        tx.audit(event_kind(step.to), &name, &detail).await?;
+        announce_state(tx, domain, step.why).await?;
+    }
+    Ok(was_routed != domain.state.is_routed())
+}
+
+async fn displace(tx: &mut Writing, old: &Domain, new: &Domain) -> Result<(), StoreError> {
+    bury(tx, old, Reason::Displaced).await?;
+    let detail = format!("from {} to {}", old.tenant_slug, new.tenant_slug);
+    tx.audit("domain.move", &old.pattern.to_string(), &detail)
+        .await
+}
+
+/// The end of a wait is met when it comes, not at the look behind it.
+fn next_at(domain: &Domain, looked: &LookedAt, settings: &Settings, now: i64) -> Option<i64> {
+    let standing = domain.standing();
+    let wait = next_look(&standing, looked.sight, &settings.rules, looked.chance)?;
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let next = now.saturating_add(millis(wait));
+    let end = match domain.state {
+        DomainState::Pending => settings.rules.give_up,
+        DomainState::Degraded => settings.rules.grace,
+        _ => return Some(next),
+    };
+    let end = domain.since.saturating_add(millis(end));
+    Some(if end > now { next.min(end) } else { next })
+}
+
+async fn holder(session: &mut Session, claim: &Domain) -> Result<Option<Domain>, StoreError> {
+    // Whoever has the name needs not ask.
+    if claim.state.holds() {
+        return Ok(None);
+    }
+    let claims = claims(session, &claim.pattern).await?;
+    Ok(other_holder(&claims, claim.tenant).cloned())
+}
+
+fn other_holder(claims: &[Domain], than: TenantId) -> Option<&Domain> {
+    claims
+        .iter()
+        .find(|claim| claim.tenant != than && claim.state.holds())
+}
+
+fn held_check(holder: &Domain, at: i64) -> Check {
+    let hint = match holder.trusted {
+        true => {
+            "an operator vouched for the other tenant: only an operator can move the name (`domain move`)"
+        }
+        false => {
+            "take the other tenant's `_vestibule` record away, or have an operator move the name (`domain move`)"
+        }
+    };
+    Check {
+        code: CheckCode::Holder,
+        ok: false,
+        expected: "a name that no other tenant has".into(),
+        observed: "another tenant has the name and has not lost control of it".into(),
+        hint: Some(hint.into()),
+        seen_by: Vec::new(),
+        at,
+    }
+}
+
+/// The oldest that is due of each tenant, then the second of each, and so on.
+const DUE: &str = concat!(
+    domain_columns!(),
+    "(d.pattern, d.tenant) in (select pattern, tenant from (select pattern, tenant, next_look_at, \
+     row_number() over (partition by tenant order by next_look_at) as turn from domains where next_look_at <= $1) as due \
+     order by turn, next_look_at limit $2)"
+);
