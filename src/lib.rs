@@ -16,6 +16,7 @@ pub mod dns;
 pub mod jwks;
 pub mod store;
 // 3 mechanisms
+pub mod domains;
 pub mod guard;
 pub mod resolve;
 pub mod sign;

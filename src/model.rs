@@ -20,7 +20,7 @@ pub mod signing_key;
 pub mod tenant;
 
 pub use causes::{Causes, causes};
-pub use challenge::ChallengeKind;
+pub use challenge::{ChallengeKind, delegation_label};
 pub use check::{Check, CheckCode};
 pub use domain::{DomainPattern, DomainState};
 pub use hostname::{Authority, AuthorityError, Hostname, HostnameError};
