@@ -14,6 +14,8 @@ pub use records::{
     RecordToSet, challenge_name, delegated_name, proof_name, proof_value, records_to_set,
 };
 
+pub use crate::model::domain_life::Seen;
+
 use crate::model::{ChallengeKind, Check, DomainPattern};
 
 /// A name that a tenant claims.
@@ -23,18 +25,6 @@ pub struct Claimed {
     pub pattern: DomainPattern,
     /// What the proof must hold: of this tenant and this name, 32 lower-case hexadecimal digits.
     pub secret: String,
-}
-
-/// What came of looking.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Seen {
-    /// It is there, and whoever must agree agrees.
-    Yes,
-    /// It is not there: those who must know have answered and say so.
-    No,
-    /// Nobody can tell: too few answered, or they failed, or resolvers still remember something else. It is neither yes nor no, and
-    /// never a reason to take anything from anybody.
-    Unknown,
 }
 
 /// What was seen of a claimed name, for its life cycle.

@@ -63,6 +63,8 @@ pub struct Metrics {
     pub upstream_connections: IntGaugeVec,
     pub retries: IntCounter,
     pub tls_handshakes: IntCounterVec,
+    /// Looks at customers' names, by what was seen: `proof_and_pointing`, `proof`, `pointing`, `neither`, `unknown`.
+    pub domain_checks: IntCounterVec,
     pub certificates: IntGaugeVec,
     pub certificate_not_after: Gauge,
     pub panics: IntCounter,
@@ -183,6 +185,7 @@ impl Metrics {
             upstream_endpoints: b.gauges("upstream_endpoints", "Addresses by state.", &["upstream", "state"])?,
             upstream_connections: b.gauges("upstream_connections", "Connections to application servers.", &["upstream", "state"])?,
             retries: b.counter("retries_total", "Requests sent a second time.")?,
+            domain_checks: b.counters("domain_checks_total", "Looks at customers' names, by what was seen.", &["result"])?,
             tls_handshakes: b.counters("tls_handshakes_total", "Handshakes with visitors, by result.", &["result"])?,
             certificates: b.gauges("certificates", "Certificates by state.", &["state"])?,
             certificate_not_after: b.float_gauge("certificate_not_after_seconds", "When the first certificate expires, in seconds since 1970.")?,

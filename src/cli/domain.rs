@@ -1,21 +1,21 @@
 //! `domain …`: custom domains.
 
-use std::cmp::Reverse;
-
 use clap::Subcommand;
-use serde::Serialize;
 
-use super::output::{self, OutputOption};
+use super::output::OutputOption;
 use super::tenant::tenant_domains;
-use super::{CliError, error, session};
-use crate::config::{Config, Shadowed};
+use super::{CliError, session};
+use crate::config::Config;
 use crate::model::{DomainPattern, DomainState, HostnameError};
-use crate::store::{Access, Claim, Date, Domain, Store, TenantRef};
+use crate::store::{Access, Claim, Domain, Store, TenantRef};
+
+mod look;
+mod show;
 
 /// Verbs on custom domains. HOSTNAME is a name or, for all names one label below, `*.name`.
 #[derive(Debug, Subcommand)]
 pub(super) enum DomainVerb {
-    /// Claim a name for a tenant
+    /// Claim a name for a tenant, and show what its owner must set in DNS
     Add {
         tenant: TenantRef,
         #[arg(value_parser = pattern)]
@@ -33,24 +33,28 @@ pub(super) enum DomainVerb {
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Show who claims a name, and where each claim stands
+    /// Show who claims a name, where each claim stands, and what to set in DNS
     Show {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Look for the proof of control now (not supported yet)
+    /// Look for the proof of control now, instead of when its turn comes
     Verify {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
+        #[command(flatten)]
+        output: OutputOption,
     },
-    /// Say what to fix (not supported yet)
+    /// Say what to fix; the exit code is 1 where there is anything
     Doctor {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
+        #[command(flatten)]
+        output: OutputOption,
     },
-    /// Give a name to another tenant, in one step
+    /// Give a name to another tenant, in one step; a name that was proved moves with that tenant's own proof
     Move {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
@@ -62,7 +66,7 @@ pub(super) enum DomainVerb {
     Remove {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
-        /// That of this tenant; else the one that is routed
+        /// That of this tenant; else the one that has the name
         #[arg(long)]
         tenant: Option<TenantRef>,
         #[command(flatten)]
@@ -70,32 +74,19 @@ pub(super) enum DomainVerb {
     },
 }
 
-/// A name as it is shown: the claim that counts, and whoever else claims it.
-#[derive(Serialize)]
-struct Shown {
-    #[serde(flatten)]
-    domain: Domain,
-    claims: Vec<Domain>,
-}
-
 impl DomainVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
-        if let Self::Add { hostname, .. } = &self
-            && let Some(reason) = config.unownable(hostname)
+        if let Self::Add {
+            hostname, trusted, ..
+        } = &self
+            && let Some(reason) = config.refuses_claim(hostname, *trusted)
         {
             let hostname = hostname.clone();
             return Err(CliError::Unownable { hostname, reason });
         }
-        match self {
-            Self::Add { trusted: false, .. } => {
-                Err(CliError::NotYet("domain add without --trusted"))
-            }
-            Self::Verify { .. } => Err(CliError::NotYet("domain verify")),
-            Self::Doctor { .. } => Err(CliError::NotYet("domain doctor")),
-            verb => session::with_store(config, Access::Command, async |store| {
-                verb.act(config, store).await
-            }),
-        }
+        session::with_store(config, Access::Command, async |store| {
+            self.act(config, store).await
+        })
     }
 
     async fn act(self, config: &Config, store: &Store) -> Result<(), CliError> {
@@ -103,24 +94,34 @@ impl DomainVerb {
             Self::Add {
                 tenant,
                 hostname,
+                trusted,
                 output,
-                ..
             } => {
-                note_shadow(config, &hostname);
-                print_one(
-                    output,
-                    store.add_domain(&tenant, &hostname, Claim::TRUSTED).await?,
-                )
+                let claim = Claim::trusted_if(trusted);
+                let domain = store.add_domain(&tenant, &hostname, claim).await?;
+                show::one(output, config, domain)
             }
             Self::List { tenant, output } => {
-                print_many(output, tenant_domains(store, tenant.as_ref()).await?)
+                show::many(output, &tenant_domains(store, tenant.as_ref()).await?)
             }
-            Self::Show { hostname, output } => show(output, store.domain(&hostname).await?),
+            Self::Show { hostname, output } => {
+                show::claims(output, config, store.domain(&hostname).await?)
+            }
+            Self::Verify { hostname, output } => {
+                look::verify(config, store, &hostname).await?;
+                show::claims(output, config, store.domain(&hostname).await?)
+            }
+            Self::Doctor { hostname, output } => {
+                look::doctor(config, store, &hostname, output).await
+            }
             Self::Move {
                 hostname,
                 tenant,
                 output,
-            } => print_one(output, store.move_domain(&hostname, &tenant).await?),
+            } => {
+                let moved = look::give(config, store, &hostname, &tenant).await?;
+                show::one(output, config, moved)
+            }
             Self::Remove {
                 hostname,
                 tenant,
@@ -138,57 +139,7 @@ impl DomainVerb {
                     )
                 })
             }
-            Self::Verify { .. } | Self::Doctor { .. } => {
-                Err(CliError::NotYet("domain verification"))
-            }
         }
-    }
-}
-
-/// Counts: the routed claim, else the newest of those that have not ended, else the newest.
-fn show(output: OutputOption, mut claims: Vec<Domain>) -> Result<(), CliError> {
-    claims.sort_by_key(|claim| {
-        let ended = claim.state == DomainState::Removed;
-        (!claim.state.is_routed(), ended, Reverse(claim.created_at))
-    });
-    let mut claims = claims.into_iter();
-    // The store answers with an error where nobody claims the name.
-    let Some(domain) = claims.next() else {
-        return Ok(());
-    };
-    let claims = claims.collect();
-    output.print(&Shown { domain, claims }, |shown| {
-        table(std::iter::once(&shown.domain).chain(&shown.claims))
-    })
-}
-
-fn print_one(output: OutputOption, domain: Domain) -> Result<(), CliError> {
-    output.print(&domain, |domain| table([domain]))
-}
-
-fn print_many(output: OutputOption, domains: Vec<Domain>) -> Result<(), CliError> {
-    output.print(&domains, |domains| table(domains))
-}
-
-fn table<'d>(domains: impl IntoIterator<Item = &'d Domain>) -> String {
-    let row = |domain: &Domain| {
-        [
-            domain.pattern.to_string(),
-            domain.tenant_slug.to_string(),
-            domain.state.as_str().to_owned(),
-            if domain.trusted { "operator" } else { "proof" }.to_owned(),
-            Date(domain.created_at).to_string(),
-        ]
-    };
-    let header = ["hostname", "tenant", "state", "trust", "created"];
-    output::table(header, domains.into_iter().map(row))
-}
-
-fn note_shadow(config: &Config, pattern: &DomainPattern) {
-    if let Some(reason) = config.shadow(&Shadowed::Domain(pattern.clone())) {
-        error::note(&format!(
-            "requests for {pattern} will not all get there: {reason}"
-        ));
     }
 }
 

@@ -36,8 +36,19 @@ pub enum CliError {
         /// The name.
         hostname: DomainPattern,
         /// Why not.
-        reason: &'static str,
+        reason: String,
     },
+    /// `doctor` found something.
+    #[error("{} to be fixed of {hostname}", things(*.count))]
+    Unwell {
+        /// The name.
+        hostname: DomainPattern,
+        /// How much.
+        count: usize,
+    },
+    /// The system's settings for DNS cannot be used.
+    #[error("names cannot be looked at")]
+    Dns(#[source] Box<dyn Error + Send + Sync>),
     /// The store said no, or could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -243,6 +254,13 @@ fn astray(names: usize, upstreams: usize) -> String {
         (_, 0) => shadows,
         (0, _) => lacks,
         _ => format!("{shadows} and {lacks}"),
+    }
+}
+
+fn things(count: usize) -> String {
+    match count {
+        1 => "one thing is".to_owned(),
+        _ => format!("{count} things are"),
     }
 }
 

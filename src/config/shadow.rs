@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Config;
-use crate::model::{DomainPattern, Hostname, Slug};
+use crate::model::{ChallengeKind, DomainPattern, Hostname, Slug};
 
 /// A name in the store that no request reaches, or not on every host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,16 +56,56 @@ impl Config {
         }
     }
 
-    /// Why no tenant can be given `pattern`, on whosever word. The configuration's own names are shadowed instead.
-    pub fn unownable(&self, pattern: &DomainPattern) -> Option<&'static str> {
-        let routing = &self.routing;
-        let own = match pattern {
-            DomainPattern::Exact(name) => {
-                routing.base_domains.contains(name) || routing.platform_hosts.contains(name)
+    /// Why `pattern` is not taken as a claim, on an operator's word (`trusted`) or to be proved.
+    pub fn refuses_claim(&self, pattern: &DomainPattern, trusted: bool) -> Option<String> {
+        let lacks = || self.lacks_dns01(pattern).filter(|_| !trusted);
+        self.unclaimable(pattern).or_else(lacks)
+    }
+
+    /// Why no tenant can be given `pattern`, on whosever word: it is the operator's own, stands for names that are, or is nobody's.
+    pub fn unclaimable(&self, pattern: &DomainPattern) -> Option<String> {
+        let shadow = self.domain_shadow(pattern);
+        shadow
+            .or_else(|| self.own_zone(pattern))
+            .or_else(|| pattern.unownable().map(str::to_owned))
+    }
+
+    /// Why no certificate could be ordered for a wildcard: only dns-01 shows control of one (RFC 8555 section 7.1.3). One that an operator
+    /// brings is another matter, and so is TLS elsewhere.
+    fn lacks_dns01(&self, pattern: &DomainPattern) -> Option<String> {
+        let wildcard = matches!(pattern, DomainPattern::Wildcard(_));
+        let orders = !self.edge.https.is_empty() && !self.acme.is_empty();
+        let dns01 = self.acme_dns.is_some()
+            && (self.acme.iter()).any(|ca| ca.challenges.contains(&ChallengeKind::Dns01));
+        (wildcard && orders && !dns01).then(|| {
+            "certificates for wildcards need dns-01, which is off: set [acme_dns] and have \"dns-01\" among acme.challenges, \
+             or claim each name by itself"
+                .to_owned()
+        })
+    }
+
+    /// Why `pattern` is a name with which customers' names are pointed, proved or certified, or stands for one.
+    fn own_zone(&self, pattern: &DomainPattern) -> Option<String> {
+        let (DomainPattern::Exact(name) | DomainPattern::Wildcard(name)) = pattern;
+        let zones = [
+            (&self.domains.proof_zone, "domains.proof_zone"),
+            (
+                &self.acme_dns.as_ref().map(|it| it.zone.clone()),
+                "acme_dns.zone",
+            ),
+        ];
+        for (zone, setting) in zones {
+            let Some(zone) = zone else { continue };
+            if name == zone || name.below(zone).is_some() || pattern.matches(zone) {
+                return Some(format!(
+                    "it is {zone}, below it or stands for it, and that is {setting}"
+                ));
             }
-            DomainPattern::Wildcard(name) => routing.base_domains.contains(name),
-        };
-        pattern.unownable().filter(|_| !own)
+        }
+        let target = self.domains.cname_target.as_ref()?;
+        (pattern.matches(target) || name == target).then(|| {
+            format!("{target}, to which names are pointed, is it or would be covered by it")
+        })
     }
 
     /// Those of `names` (each with its tenant) that are shadowed, in their order.

@@ -51,6 +51,9 @@ impl DomainPattern {
                 Self::Wildcard(_) => "it stands for every name of a top-level label",
             });
         }
+        if let Some(zone) = SPECIAL.iter().find(|zone| is_at_or_below(name, zone)) {
+            return Some(zone.1);
+        }
         let suffix = psl::suffix(name.as_bytes())?;
         (suffix.as_bytes() == name.as_bytes()).then_some(match self {
             Self::Exact(_) => "it is a public suffix, below which others have their names",
@@ -65,6 +68,27 @@ impl DomainPattern {
             Self::Wildcard(parent) => hostname.parent() == Some(parent.as_str()),
         }
     }
+}
+
+/// Names that software must treat apart (IANA's registry of special-use names). `test` and `example` are none of these: software
+/// should use them like any other (RFC 6761 sections 6.2 and 6.5).
+const SPECIAL: [(&str, &str); 8] = [
+    ("localhost", "it is this machine's own (RFC 6761)"),
+    ("invalid", "it is invalid by definition (RFC 6761)"),
+    ("local", "it is of the local network (RFC 6762)"),
+    ("internal", "it is for private networks"),
+    ("home.arpa", "it is of home networks (RFC 8375)"),
+    (
+        "arpa",
+        "it is of the Internet's own infrastructure (RFC 3172)",
+    ),
+    ("onion", "it is of another network (RFC 7686)"),
+    ("alt", "it is of another name space (RFC 9476)"),
+];
+
+fn is_at_or_below(name: &str, (zone, _): &(&str, &str)) -> bool {
+    let above = name.strip_suffix(zone);
+    above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
 }
 
 impl fmt::Display for DomainPattern {
@@ -169,6 +193,12 @@ mod tests {
             "co.uk",
             "*.co.uk",
             "*.github.io",
+            "app.localhost",
+            "printer.local",
+            "*.corp.internal",
+            "x.invalid",
+            "hidden.onion",
+            "1.168.192.in-addr.arpa",
         ] {
             assert!(unownable(name), "{name}");
         }

@@ -57,6 +57,20 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// On the operator's word or not.
+    pub fn trusted_if(trusted: bool) -> Self {
+        if trusted {
+            Self::TRUSTED
+        } else {
+            Self::PENDING
+        }
+    }
+
+    /// Waits for its proof.
+    pub const PENDING: Self = Self {
+        state: DomainState::Pending,
+        trusted: false,
+    };
     /// Routed at once, on the operator's word.
     pub const TRUSTED: Self = Self {
         state: DomainState::Active,

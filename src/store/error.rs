@@ -176,6 +176,7 @@ impl StoreError {
             Self::Transition { from: TenantState::Removed, .. } => "`vestibule tenant restore` brings a removed tenant back".into(),
             Self::TenantRemoved(_) => "`vestibule tenant restore` brings it back".into(),
             Self::DomainTaken { pattern, .. } => format!("`vestibule domain move {pattern} TENANT` moves it"),
+            Self::MoveNeedsProof { pattern, .. } => format!("`vestibule domain show {pattern}` says what to set; it moves when that is seen and `domain move` is run again"),
             Self::SealingKeyMissing { path } | Self::SealingKeyWrong { path } => format!(
                 "copy [store] secret_key_file from a node that runs with this store (or from the backup) to {}",
                 path.display()

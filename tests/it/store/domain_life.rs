@@ -90,6 +90,7 @@ fn looked(claim: &Domain, sight: Sight, holder: Option<&Domain>, proof: Seen) ->
             secret: holder.secret.clone(),
             proof,
         }),
+        own_certificate: false,
         chance: 0.5,
     }
 }
@@ -141,7 +142,10 @@ async fn a_name_is_routed_when_its_proof_was_seen_and_its_certificate_is_there(p
     assert_eq!(active[0].state, Active);
     assert_eq!(leads(&store, NAME).await.as_deref(), Some("acme"));
     let told = changes(&store, start).await;
-    assert!(matches!(told.last(), Some(Changed::Tenant { .. })), "{told:?}");
+    assert!(
+        matches!(told.last(), Some(Changed::Tenant { .. })),
+        "{told:?}"
+    );
     let audit = store.audit(None, 10).await.unwrap();
     let told = audit
         .iter()

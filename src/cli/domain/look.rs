@@ -1,0 +1,126 @@
+//! Verbs that look at names themselves: from here, not from a node.
+
+use serde::Serialize;
+
+use super::show;
+use crate::cli::CliError;
+use crate::cli::error::note;
+use crate::cli::output::OutputOption;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domains::{Expected, Looker};
+use crate::model::domain_life::Seen;
+use crate::model::{Check, DomainPattern, DomainState};
+use crate::store::{Claim, Domain, DueLook, Store, StoreError, TenantRef};
+use crate::tasks::domains::{self as looks, NameWatch};
+
+/// What is to be fixed of one claim.
+#[derive(Serialize)]
+struct Findings {
+    hostname: String,
+    tenant: String,
+    state: DomainState,
+    checks: Vec<Check>,
+}
+
+/// Looks at every claim of a name and draws the consequences.
+pub(super) async fn verify(
+    config: &Config,
+    store: &Store,
+    hostname: &DomainPattern,
+) -> Result<(), CliError> {
+    let watch = watch(config)?;
+    for due in store.domain_to_look_at(hostname).await? {
+        let looked = watch.look(&due).await;
+        store.domain_looked(&looked, &watch.settings).await?;
+    }
+    Ok(())
+}
+
+/// Says all that can be said of a name. Changes nothing.
+pub(super) async fn doctor(
+    config: &Config,
+    store: &Store,
+    hostname: &DomainPattern,
+    output: OutputOption,
+) -> Result<(), CliError> {
+    let watch = watch(config)?;
+    let mut findings = Vec::new();
+    for DueLook { claim, .. } in store.domain_to_look_at(hostname).await? {
+        let mut checks = watch.doctor(&claim).await;
+        // What only the store knows of was written down when the name was last looked at.
+        let known = |check: &&Check| checks.iter().all(|other| other.code != check.code);
+        let kept: Vec<Check> = claim.checks.iter().filter(known).cloned().collect();
+        checks.extend(kept.into_iter().filter(looks::is_of_the_store));
+        findings.push(Findings {
+            hostname: claim.pattern.to_string(),
+            tenant: claim.tenant_slug.to_string(),
+            state: claim.state,
+            checks,
+        });
+    }
+    output.print(&findings, |findings| {
+        let one = |it: &Findings| {
+            let head = format!("{} of {} ({})", it.hostname, it.tenant, it.state.as_str());
+            format!("{head}\n{}", show::checks(&it.checks))
+        };
+        findings.iter().map(one).collect::<Vec<_>>().join("\n\n")
+    })?;
+    let all = findings.iter().flat_map(|it| &it.checks);
+    match all.filter(|check| !check.ok).count() {
+        0 => Ok(()),
+        count => Err(CliError::Unwell {
+            hostname: hostname.clone(),
+            count,
+        }),
+    }
+}
+
+/// Gives a name to `tenant`: one that stands on an operator's word at once, one that was proved with the tenant's own proof, which
+/// then counts more than that of whoever has the name.
+pub(super) async fn give(
+    config: &Config,
+    store: &Store,
+    hostname: &DomainPattern,
+    tenant: &TenantRef,
+) -> Result<Domain, CliError> {
+    match store.move_domain(hostname, tenant).await {
+        Err(StoreError::MoveNeedsProof { .. }) => {}
+        moved => return Ok(moved?),
+    }
+    match store.add_domain(tenant, hostname, Claim::PENDING).await {
+        Ok(_) => note(&format!("{hostname} is claimed for {tenant} now")),
+        Err(StoreError::DomainExists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let watch = watch(config)?;
+    let due = store.domain_to_look_at(hostname).await?;
+    let to = store.tenant(tenant).await?.id;
+    let own = due.into_iter().find(|due| due.claim.tenant == to);
+    let own = own.ok_or_else(|| StoreError::UnknownDomain(hostname.clone()))?;
+    let mut looked = watch.look(&own).await;
+    if let Some(holder) = &mut looked.holder {
+        holder.proof = Seen::No;
+    }
+    let outcome = store.domain_looked(&looked, &watch.settings).await?;
+    match outcome.map(|outcome| outcome.domain) {
+        Some(domain) if domain.state.holds() => Ok(domain),
+        _ => Err(StoreError::MoveNeedsProof {
+            pattern: hostname.clone(),
+            tenant: own.claim.tenant_slug,
+        }
+        .into()),
+    }
+}
+
+fn watch(config: &Config) -> Result<NameWatch, CliError> {
+    let looker = Looker::new(&config.domains).map_err(|error| CliError::Dns(Box::new(error)))?;
+    let expected = Expected::new(&config.domains, &config.acme, config.acme_dns.as_ref());
+    Ok(NameWatch {
+        looker,
+        expected,
+        settings: looks::settings(config),
+        clock: Clock::system(),
+        own_certificate: Box::new(|_| false),
+    })
+}

@@ -1,0 +1,247 @@
+//! Looks at customers' names when their time has come, and has the store draw the consequences. Takes no orders: what is due stands in the
+//! store, which node looks at it is settled there too, and a look that is lost with its node is made by another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domains::{Claimed, Expected, Looked, Looker};
+use crate::metrics::Metrics;
+use crate::model::domain_life::{Rules, Seen, Sight};
+use crate::model::{Causes, Check, CheckCode, DomainPattern, DomainState};
+use crate::shutdown::{Phase, Stopping};
+use crate::store::{
+    Domain, DomainSettings, DueLook, HolderSeen, LookedAt, Outcome, Store, StoreError,
+};
+
+/// Between two questions for what is due.
+const TICK: Duration = Duration::from_secs(1);
+/// After the store could not be asked.
+const PAUSE: Duration = Duration::from_secs(5);
+/// For this long a node has a claim to itself; a look takes some ten seconds at most.
+const LEASE: Duration = Duration::from_secs(60);
+/// Looks under way at a time.
+const AT_ONCE: usize = 32;
+/// Names put into service in one go.
+const BATCH: u32 = 100;
+/// Between two sweeps of tombstones.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// How a name is looked at, and by which rules it is judged.
+pub struct NameWatch {
+    /// Who looks.
+    pub looker: Looker,
+    /// What is right.
+    pub expected: Expected,
+    /// Times, and whether there is TLS here.
+    pub settings: DomainSettings,
+    /// The time.
+    pub clock: Clock,
+    /// Whether a certificate among this node's own files is good for a name.
+    pub own_certificate: Box<dyn Fn(&DomainPattern) -> bool + Send + Sync>,
+}
+
+/// What a configuration says of every claim.
+pub fn settings(config: &Config) -> DomainSettings {
+    DomainSettings {
+        rules: Rules {
+            give_up: config.domains.give_up,
+            grace: config.domains.grace,
+            recheck: config.domains.recheck,
+        },
+        tls: !config.edge.https.is_empty(),
+    }
+}
+
+/// Whether a finding comes from the store, not from looking at the name.
+pub fn is_of_the_store(check: &Check) -> bool {
+    matches!(check.code, CheckCode::Certificate | CheckCode::Holder)
+}
+
+impl NameWatch {
+    /// Looks at a claim, and at the proof of whoever else has the name where that matters.
+    pub async fn look(&self, due: &DueLook) -> LookedAt {
+        let claim = &due.claim;
+        let points = self.expected.cname_target.is_some() || !self.expected.addresses.is_empty();
+        let seen = match claim.trusted && !points {
+            // Nothing is asked of it and nothing is known to be right: there is nothing to look for.
+            true => nothing(),
+            false => self.seen(claim).await,
+        };
+        let holder = match &due.holder {
+            Some(holder) if seen.proof == Seen::Yes => Some(HolderSeen {
+                tenant: holder.tenant,
+                secret: holder.secret.clone(),
+                proof: self.seen(holder).await.proof,
+            }),
+            _ => None,
+        };
+        LookedAt {
+            pattern: claim.pattern.clone(),
+            tenant: claim.tenant,
+            secret: claim.secret.clone(),
+            sight: Sight {
+                proof: seen.proof,
+                pointing: if points { seen.pointing } else { Seen::No },
+            },
+            checks: match claim.trusted {
+                true => without_proof(seen.checks),
+                false => seen.checks,
+            },
+            holder,
+            own_certificate: (self.own_certificate)(&claim.pattern),
+            chance: rand::random(),
+        }
+    }
+
+    /// All there is to say of a claim.
+    pub async fn doctor(&self, claim: &Domain) -> Vec<Check> {
+        let checks = self
+            .looker
+            .doctor(&claimed(claim), &self.expected, self.clock.now())
+            .await;
+        match claim.trusted {
+            true => without_proof(checks),
+            false => checks,
+        }
+    }
+
+    async fn seen(&self, claim: &Domain) -> Looked {
+        self.looker
+            .look(&claimed(claim), &self.expected, self.clock.now())
+            .await
+    }
+}
+
+/// The reconciler of names.
+pub struct DomainTask {
+    /// Where claims are.
+    pub store: Store,
+    /// How they are looked at.
+    pub watch: Arc<NameWatch>,
+    /// How long tombstones are kept.
+    pub cooloff: Duration,
+    /// Says that something may be due now, as when a certificate has come.
+    pub wake: Arc<Notify>,
+    /// Where looks are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl DomainTask {
+    /// Looks until the node stops.
+    pub async fn run(self, stopping: Stopping) {
+        let mut looks = JoinSet::new();
+        let mut swept = tokio::time::Instant::now();
+        loop {
+            let pause = match self.round(&mut looks).await {
+                Ok(()) => TICK,
+                Err(error) => {
+                    tracing::warn!(error = %Causes(&error), "customers' names cannot be looked at");
+                    PAUSE
+                }
+            };
+            if swept.elapsed() >= SWEEP {
+                swept = tokio::time::Instant::now();
+                self.sweep().await;
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.wake.notified() => {}
+                Some(_) = looks.join_next(), if looks.len() >= AT_ONCE => {}
+                () = stopping.reached(Phase::Draining) => return,
+            }
+            while looks.try_join_next().is_some() {}
+        }
+    }
+
+    async fn round(&self, looks: &mut JoinSet<()>) -> Result<(), StoreError> {
+        for domain in self.store.activate_certified(BATCH).await? {
+            told(&domain);
+        }
+        let free = AT_ONCE.saturating_sub(looks.len());
+        let free = u32::try_from(free).unwrap_or_default();
+        if free == 0 {
+            return Ok(());
+        }
+        for due in self.store.domains_to_look_at(free, LEASE).await? {
+            let (store, watch) = (self.store.clone(), Arc::clone(&self.watch));
+            let metrics = Arc::clone(&self.metrics);
+            looks.spawn(async move {
+                let looked = watch.look(&due).await;
+                metrics
+                    .domain_checks
+                    .with_label_values(&[result(looked.sight)])
+                    .inc();
+                match store.domain_looked(&looked, &watch.settings).await {
+                    Ok(Some(outcome)) => report(&outcome),
+                    Ok(None) => {}
+                    Err(error) => {
+                        let name = looked.pattern;
+                        tracing::warn!(error = %Causes(&error), %name, "what was seen of a name is lost");
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self) {
+        if let Err(error) = self.store.forget_removed_domains(self.cooloff).await {
+            tracing::warn!(error = %Causes(&error), "old tombstones of names stay for now");
+        }
+    }
+}
+
+/// The metrics' label of a look.
+fn result(sight: Sight) -> &'static str {
+    match (sight.proof, sight.pointing) {
+        (Seen::Unknown, Seen::Unknown) => "unknown",
+        (Seen::Yes, Seen::Yes) => "proof_and_pointing",
+        (Seen::Yes, _) => "proof",
+        (_, Seen::Yes) => "pointing",
+        _ => "neither",
+    }
+}
+
+fn report(outcome: &Outcome) {
+    if !outcome.steps.is_empty() {
+        told(&outcome.domain);
+    }
+}
+
+fn told(domain: &Domain) {
+    let (name, tenant) = (&domain.pattern, &domain.tenant_slug);
+    let (state, reason) = (domain.state.as_str(), &domain.reason);
+    match domain.state {
+        DomainState::Degraded | DomainState::Lapsed => {
+            tracing::warn!(%name, %tenant, state, reason, "a customer's name changed its state");
+        }
+        _ => tracing::info!(%name, %tenant, state, reason, "a customer's name changed its state"),
+    }
+}
+
+fn claimed(claim: &Domain) -> Claimed {
+    Claimed {
+        pattern: claim.pattern.clone(),
+        secret: claim.secret.clone(),
+    }
+}
+
+fn nothing() -> Looked {
+    Looked {
+        proof: Seen::Unknown,
+        pointing: Seen::Unknown,
+        checks: Vec::new(),
+    }
+}
+
+/// Where an operator's word stands for the proof, its lack is nothing to fix.
+fn without_proof(mut checks: Vec<Check>) -> Vec<Check> {
+    checks.retain(|check| check.code != CheckCode::Proof);
+    checks
+}
