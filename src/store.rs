@@ -22,6 +22,7 @@ mod audit;
 mod backup;
 mod certificate_import;
 mod certificates;
+mod challenges;
 mod changes;
 mod domains;
 mod embedded;
@@ -50,6 +51,7 @@ pub use certificates::{
     CertificateStore, CertificateSummary, CoveredNames, LookedCertificate, SealedCertificate,
     SharedCertificateStore, StoredCertificate,
 };
+pub use challenges::{Challenge, ChallengeSource, OpenChallenges};
 pub use changes::FEED_LOCK;
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};

@@ -30,6 +30,7 @@ macro_rules! on_both_engines {
 
 mod backup;
 mod certificates;
+mod challenges;
 mod domains;
 mod feed;
 mod import;
