@@ -13,7 +13,7 @@ use crate::config::{self, Config};
 use crate::metrics::Metrics;
 use crate::model::Causes;
 use crate::sign;
-use crate::store::{Access, Store, StoreError};
+use crate::store::{Access, OpenChallenges, Store, StoreError};
 use crate::tasks::changes::Opened;
 
 /// How long a start waits for the store before it goes on without.
@@ -27,6 +27,7 @@ pub(super) struct StoreOpener {
     clock: Clock,
     metrics: Arc<Metrics>,
     keys: Arc<NodeKeys>,
+    challenges: Arc<OpenChallenges>,
     store: OnceLock<Store>,
 }
 
@@ -37,12 +38,14 @@ impl StoreOpener {
         clock: &Clock,
         metrics: &Arc<Metrics>,
         keys: Arc<NodeKeys>,
+        challenges: Arc<OpenChallenges>,
     ) -> Self {
         Self {
             config: config.store.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
             keys,
+            challenges,
             store: OnceLock::new(),
         }
     }
@@ -133,6 +136,7 @@ impl StoreOpener {
         .await?;
         self.unlock(&store).await?;
         self.keys.reload(&store).await?;
+        self.challenges.attach(store.clone());
         let _ = self.store.set(store.clone());
         Ok(store)
     }

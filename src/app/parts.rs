@@ -25,6 +25,7 @@ use crate::proxy::access_log::{AccessLog, AccessLogGuard};
 use crate::resolve::{Resolver, Tokens};
 use crate::shutdown::Stopping;
 use crate::sign::Signer;
+use crate::store::OpenChallenges;
 use crate::tasks::changes::Follower;
 use crate::tasks::snapshot::SnapshotTask;
 use crate::tls::{Inventory, TlsAcceptor};
@@ -60,6 +61,7 @@ impl Parts {
             .map_err(system("the access log"))?;
         let shared = Shared {
             acceptor: acceptor(config, &inventory, &metrics),
+            challenges: routes.challenges,
             policy: Policy::new(config, upstreams, inventory),
             timeouts: config.edge.timeouts,
             body_rate: config.limits.body_rate,
@@ -142,6 +144,7 @@ impl Parts {
 struct Routes {
     resolver: Arc<Resolver>,
     signer: Arc<Signer>,
+    challenges: Arc<OpenChallenges>,
     snapshot: JoinHandle<()>,
 }
 
@@ -170,7 +173,15 @@ impl Routes {
         let tokens = tokens(config, &control, clock, metrics)?;
         resolver.verify_tokens_with(Box::new(tokens));
         let remembered = resolver.load_snapshot(&config.cache.snapshot_file);
-        let opener = Arc::new(StoreOpener::new(config, clock, metrics, Arc::clone(&keys)));
+        let challenges = OpenChallenges::new(control);
+        let opener = StoreOpener::new(
+            config,
+            clock,
+            metrics,
+            Arc::clone(&keys),
+            Arc::clone(&challenges),
+        );
+        let opener = Arc::new(opener);
         let open = opener.open_at_start().await?;
         if !open {
             keys.restore(remembered)?;
@@ -183,6 +194,7 @@ impl Routes {
         Ok(Self {
             resolver,
             signer,
+            challenges,
             snapshot,
         })
     }
