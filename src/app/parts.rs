@@ -60,7 +60,7 @@ impl Parts {
         let (access_log, log) = AccessLog::start(&config.log.access, Arc::clone(&metrics))
             .map_err(system("the access log"))?;
         let shared = Shared {
-            acceptor: acceptor(config, &inventory, &metrics),
+            acceptor: acceptor(config, &inventory, &routes.challenges, &metrics),
             challenges: routes.challenges,
             policy: Policy::new(config, upstreams, inventory),
             timeouts: config.edge.timeouts,
@@ -203,6 +203,7 @@ impl Routes {
 fn acceptor(
     config: &Config,
     inventory: &Arc<Inventory>,
+    challenges: &Arc<OpenChallenges>,
     metrics: &Arc<Metrics>,
 ) -> Option<Arc<TlsAcceptor>> {
     if config.edge.https.is_empty() {
@@ -210,7 +211,7 @@ fn acceptor(
     }
     let limit = config.edge.timeouts.head;
     let acceptor = TlsAcceptor::new(Arc::clone(inventory), limit, Arc::clone(metrics));
-    Some(Arc::new(acceptor))
+    Some(Arc::new(acceptor.answering(Arc::clone(challenges) as _)))
 }
 
 fn tokens(

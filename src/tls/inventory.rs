@@ -23,6 +23,7 @@ use super::accept;
 use super::fault::CertificateFault;
 use super::load::Certificate;
 use super::protocol::Protocol;
+use super::tickets::{TicketFault, Tickets};
 use crate::clock::Timestamp;
 use crate::config;
 use crate::metrics::Metrics;
@@ -30,10 +31,16 @@ use crate::model::{Hostname, Secret};
 use crate::seal::SealError;
 use crate::store::{CertificateSummary, Changes, Cursor, SharedCertificateStore, StoreError};
 
-/// The TLS library would not start (no randomness for the ticket keys).
+/// TLS cannot be spoken.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS cannot be set up")]
-pub struct SetupError(#[from] rustls::Error);
+pub enum SetupError {
+    /// The library would not start.
+    #[error("TLS cannot be set up")]
+    Library(#[from] rustls::Error),
+    /// No randomness for the ticket keys.
+    #[error("TLS cannot be set up")]
+    Tickets(#[from] TicketFault),
+}
 
 /// All certificates of this node, by the names they are for.
 pub struct Inventory {
@@ -168,6 +175,16 @@ impl Inventory {
             // Boxed: every request has room for this wait, and hardly any has it.
             Box::pin(stored.find(hostname)).await;
         }
+    }
+
+    /// What seals the sessions that visitors take along.
+    pub fn tickets(&self) -> &Arc<Tickets> {
+        self.protocol.tickets()
+    }
+
+    /// What is spoken whichever certificate is shown.
+    pub(super) fn protocol(&self) -> &Protocol {
+        &self.protocol
     }
 
     /// What visitors are shown who name no host, or one that nobody here has a certificate for.

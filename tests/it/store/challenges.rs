@@ -60,7 +60,7 @@ async fn g16_what_one_node_publishes_another_answers(place: Place) {
     let http = node.http01(&name, TOKEN).await.unwrap();
     assert_eq!(http.as_deref(), Some(&*expected));
     let tls = node.tls_alpn01(&name).await.unwrap();
-    assert_eq!(tls, [expected.clone()]);
+    assert_eq!(tls, std::slice::from_ref(&expected));
     let dns = node.dns01(&delegation_label(&name)).await.unwrap();
     assert_eq!(dns, [txt_value(&expected)]);
 }
