@@ -19,6 +19,7 @@ use crate::store::StoreError;
 mod keys;
 mod listeners;
 mod logging;
+mod names;
 mod open;
 mod parts;
 mod signals;

@@ -20,6 +20,7 @@ use crate::tls::Inventory;
 use crate::upstream::{Upstream, Upstreams};
 
 mod arrive;
+mod challenge;
 mod cookies;
 mod cors;
 pub mod explain;
@@ -33,6 +34,7 @@ mod signature_fields;
 mod verdict;
 
 pub use arrive::{Arrival, Target, arrive};
+pub use challenge::challenge;
 pub use cookies::{FailedCookie, has_cookie};
 pub use cors::{allowed_origin, is_preflight};
 pub use forwarded::{Origin, origin, scheme_is_https as is_https, write_address};

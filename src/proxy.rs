@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 pub mod access_log;
 mod asker;
 mod body;
+mod challenge;
 mod connection;
 mod failure;
 mod fault;

@@ -22,6 +22,7 @@ mod audit;
 mod backup;
 mod certificate_import;
 mod certificates;
+mod challenges;
 mod changes;
 mod domain_certificates;
 mod domain_claims;
@@ -54,6 +55,7 @@ pub use certificates::{
     CertificateStore, CertificateSummary, CoveredNames, LookedCertificate, SealedCertificate,
     SharedCertificateStore, StoredCertificate,
 };
+pub use challenges::{Challenge, ChallengeSource, OpenChallenges};
 pub use changes::FEED_LOCK;
 pub use domain_looks::{DueLook, HolderSeen, LookedAt, Outcome, Settings as DomainSettings};
 pub use domains::{Claim, Domain, DomainCursor};

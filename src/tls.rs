@@ -4,6 +4,7 @@
 //! has a certificate for is refused with an alert, unless a default is set.
 
 mod accept;
+mod challenge;
 mod client;
 mod fault;
 mod hello;
@@ -12,6 +13,7 @@ mod inventory;
 mod load;
 mod local_ca;
 mod protocol;
+mod tickets;
 
 pub use accept::{HandshakeError, TlsAcceptor, TlsFacts};
 pub use client::{ClientConfigError, client_config};
@@ -20,3 +22,4 @@ pub use import::Brought;
 pub use inventory::{Found, Inventory, LoadReport, SetupError, Unseal};
 pub use load::Certificate;
 pub use local_ca::{Issued, LocalCa, LocalCaError};
+pub use tickets::{TICKET_KEY_LEN, TicketFault, TicketKey, Tickets, new_ticket_key};

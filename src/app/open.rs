@@ -1,9 +1,9 @@
 //! The routing database of a node: opened at start, or later if it is away then.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 use tokio::time::timeout;
 
 use super::StartError;
@@ -13,7 +13,7 @@ use crate::config::{self, Config};
 use crate::metrics::Metrics;
 use crate::model::Causes;
 use crate::sign;
-use crate::store::{Access, Store, StoreError};
+use crate::store::{Access, OpenChallenges, Store, StoreError};
 use crate::tasks::changes::Opened;
 
 /// How long a start waits for the store before it goes on without.
@@ -27,7 +27,8 @@ pub(super) struct StoreOpener {
     clock: Clock,
     metrics: Arc<Metrics>,
     keys: Arc<NodeKeys>,
-    store: OnceLock<Store>,
+    challenges: Arc<OpenChallenges>,
+    store: SetOnce<Store>,
 }
 
 impl StoreOpener {
@@ -37,13 +38,15 @@ impl StoreOpener {
         clock: &Clock,
         metrics: &Arc<Metrics>,
         keys: Arc<NodeKeys>,
+        challenges: Arc<OpenChallenges>,
     ) -> Self {
         Self {
             config: config.store.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
             keys,
-            store: OnceLock::new(),
+            challenges,
+            store: SetOnce::new(),
         }
     }
 
@@ -110,6 +113,11 @@ impl StoreOpener {
         self.store.get()
     }
 
+    /// The store, waited for where it is not open yet.
+    pub(super) async fn store_once_open(&self) -> Store {
+        self.store.wait().await.clone()
+    }
+
     /// The store for the follower of its feed, opened if it is not open yet.
     pub(super) async fn opened(&self) -> Result<Opened, StoreError> {
         let store = match self.store.get() {
@@ -133,6 +141,7 @@ impl StoreOpener {
         .await?;
         self.unlock(&store).await?;
         self.keys.reload(&store).await?;
+        self.challenges.attach(store.clone());
         let _ = self.store.set(store.clone());
         Ok(store)
     }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::keys::NodeKeys;
+use super::names;
 use super::open::StoreOpener;
 use super::{Addresses, StartError, system};
 use crate::admin::{self, AdminState, Readiness};
@@ -25,6 +26,7 @@ use crate::proxy::access_log::{AccessLog, AccessLogGuard};
 use crate::resolve::{Resolver, Tokens};
 use crate::shutdown::Stopping;
 use crate::sign::Signer;
+use crate::store::OpenChallenges;
 use crate::tasks::changes::Follower;
 use crate::tasks::snapshot::SnapshotTask;
 use crate::tls::{Inventory, TlsAcceptor};
@@ -59,7 +61,8 @@ impl Parts {
         let (access_log, log) = AccessLog::start(&config.log.access, Arc::clone(&metrics))
             .map_err(system("the access log"))?;
         let shared = Shared {
-            acceptor: acceptor(config, &inventory, &metrics),
+            acceptor: acceptor(config, &inventory, &routes.challenges, &metrics),
+            challenges: routes.challenges,
             policy: Policy::new(config, upstreams, inventory),
             timeouts: config.edge.timeouts,
             body_rate: config.limits.body_rate,
@@ -142,6 +145,7 @@ impl Parts {
 struct Routes {
     resolver: Arc<Resolver>,
     signer: Arc<Signer>,
+    challenges: Arc<OpenChallenges>,
     snapshot: JoinHandle<()>,
 }
 
@@ -170,11 +174,26 @@ impl Routes {
         let tokens = tokens(config, &control, clock, metrics)?;
         resolver.verify_tokens_with(Box::new(tokens));
         let remembered = resolver.load_snapshot(&config.cache.snapshot_file);
-        let opener = Arc::new(StoreOpener::new(config, clock, metrics, Arc::clone(&keys)));
+        let challenges = OpenChallenges::new(control);
+        let opener = StoreOpener::new(
+            config,
+            clock,
+            metrics,
+            Arc::clone(&keys),
+            Arc::clone(&challenges),
+        );
+        let opener = Arc::new(opener);
         let open = opener.open_at_start().await?;
         if !open {
             keys.restore(remembered)?;
         }
+        names::watch(
+            config,
+            clock,
+            (metrics, inventory.as_ref()),
+            &opener,
+            &stopping,
+        )?;
         follow(config, clock, (&resolver, inventory), &opener);
         if open {
             first_contact(&resolver).await;
@@ -183,6 +202,7 @@ impl Routes {
         Ok(Self {
             resolver,
             signer,
+            challenges,
             snapshot,
         })
     }
@@ -191,6 +211,7 @@ impl Routes {
 fn acceptor(
     config: &Config,
     inventory: &Arc<Inventory>,
+    challenges: &Arc<OpenChallenges>,
     metrics: &Arc<Metrics>,
 ) -> Option<Arc<TlsAcceptor>> {
     if config.edge.https.is_empty() {
@@ -198,7 +219,7 @@ fn acceptor(
     }
     let limit = config.edge.timeouts.head;
     let acceptor = TlsAcceptor::new(Arc::clone(inventory), limit, Arc::clone(metrics));
-    Some(Arc::new(acceptor))
+    Some(Arc::new(acceptor.answering(Arc::clone(challenges) as _)))
 }
 
 fn tokens(

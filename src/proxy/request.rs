@@ -23,7 +23,7 @@ use super::record::{Record, UpstreamRecord};
 use super::refusal::{RefusalContext, render};
 use super::upload::{Pace, RequestBody};
 use super::worker::Worker;
-use super::{failure, fault, find, local, respond, upgrade};
+use super::{challenge, failure, fault, find, local, respond, upgrade};
 use crate::decide::rewrite::{self, RequestIds};
 use crate::decide::{self, Arrival, Case, Decision, Forward, Present};
 use crate::guard::Permit;
@@ -62,6 +62,14 @@ pub(super) async fn answer(
     record.trace_parent = Some(ids.trace_parent);
     if inbound.is_readable()
         && let Some(response) = probe(worker, head)
+    {
+        return finish(&ids, record, exchange, response);
+    }
+    // Boxed, as seldom as it is: it would make the future of every request larger.
+    if inbound.is_readable()
+        && let Some(asked) = decide::challenge(head, &connection.visit)
+        && let Some(response) =
+            Box::pin(challenge::answer(&worker.shared, asked, &mut record)).await
     {
         return finish(&ids, record, exchange, response);
     }

@@ -24,6 +24,7 @@ use crate::model::Source;
 use crate::resolve::Resolver;
 use crate::shutdown::Stopping;
 use crate::sign::{Signer, ThreadSigner};
+use crate::store::ChallengeSource;
 use crate::tls::TlsAcceptor;
 use crate::upstream::Pool;
 
@@ -47,6 +48,8 @@ pub struct Shared {
     pub access_log: AccessLog,
     /// Wall time.
     pub clock: Clock,
+    /// What CAs are answered.
+    pub challenges: Arc<dyn ChallengeSource>,
     /// TLS, where there is a TLS listener.
     pub acceptor: Option<Arc<TlsAcceptor>>,
     /// The path that is answered before everything else.

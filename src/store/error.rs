@@ -1,6 +1,7 @@
 //! What can go wrong in the store, named; the operator's message, and a hint where there is one.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{DomainPattern, Slug, SlugError, TenantState};
@@ -55,6 +56,11 @@ pub enum StoreError {
     Unavailable(#[source] sqlx::Error),
     #[error("the store did not answer within {after:?}")]
     TimedOut { after: Duration },
+    #[error("the store is not open yet")]
+    NotOpen,
+    /// One failure that several waited for.
+    #[error(transparent)]
+    Shared(Arc<StoreError>),
     #[error("the store refused a statement")]
     Query(#[source] sqlx::Error),
     #[error("the store holds a {what} that cannot be read: {value:?}")]
@@ -153,15 +159,20 @@ pub struct Date(pub i64);
 impl StoreError {
     /// Whether the database could not be asked, as opposed to having said no.
     pub fn is_unavailable(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. } | Self::Unavailable(_) | Self::TimedOut { .. }
-        )
+        match self {
+            Self::Shared(error) => error.is_unavailable(),
+            Self::Unreachable { .. }
+            | Self::Unavailable(_)
+            | Self::TimedOut { .. }
+            | Self::NotOpen => true,
+            _ => false,
+        }
     }
 
     /// What the operator can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Shared(error) => return error.hint(),
             Self::Missing { .. } => "`vestibule run`, `vestibule dev` and `vestibule store migrate` make one; is [store] url right?".into(),
             Self::Unreachable { source, .. } => reach::hint(source).into(),
             Self::LoginRefused { .. } => {

@@ -5,25 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntCounter;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
+use super::challenge;
 use super::hello::{self, Hello, MAX_HELLO, fatal};
 use super::inventory::{Found, Inventory};
 use super::load::Certificate;
 use super::protocol::in_order_of;
 use crate::metrics::Metrics;
-use crate::model::Hostname;
 use crate::model::certificate::CertificateNames;
+use crate::model::{Causes, Hostname};
+use crate::store::ChallengeSource;
 
 /// Handshakes between ClientHello and end at the same time; further ones wait for their turn within their time.
 const MAX_HANDSHAKES: usize = 1000;
 /// Alert descriptions (RFC 8446 section 6.2).
 const INTERNAL_ERROR: u8 = 80;
 const UNRECOGNIZED_NAME: u8 = 112;
+const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 /// Takes visitors' handshakes.
 pub struct TlsAcceptor {
@@ -33,6 +37,7 @@ pub struct TlsAcceptor {
     done: IntCounter,
     limit: Duration,
     turns: Semaphore,
+    challenges: Option<Arc<dyn ChallengeSource>>,
 }
 
 /// What the handshake settled.
@@ -69,6 +74,12 @@ pub enum HandshakeError {
     /// default certificate is shown then: it would be the wrong one.
     #[error("the certificate for {0} cannot be had now")]
     Unavailable(Hostname),
+    /// A CA was shown what it came for; nothing is said after that.
+    #[error("a CA was shown a challenge")]
+    Challenge,
+    /// A CA, or who pretends to be one, came for a name that has no open challenge: for it the protocol is not spoken.
+    #[error("there is no open challenge for {0}")]
+    NoChallenge(Hostname),
     /// The ClientHello is longer than 16 KiB.
     #[error("the ClientHello is longer than {MAX_HELLO} bytes")]
     HelloTooLong,
@@ -82,12 +93,14 @@ pub enum HandshakeError {
 
 impl HandshakeError {
     /// Every label.
-    const LABELS: [&str; 8] = [
+    const LABELS: [&str; 10] = [
         "timeout",
         "no_name",
         "illegal_name",
         "unknown_name",
         "unavailable",
+        "challenge",
+        "no_challenge",
         "hello_too_long",
         "protocol",
         "io",
@@ -101,6 +114,8 @@ impl HandshakeError {
             Self::IllegalName => "illegal_name",
             Self::UnknownName(_) => "unknown_name",
             Self::Unavailable(_) => "unavailable",
+            Self::Challenge => "challenge",
+            Self::NoChallenge(_) => "no_challenge",
             Self::HelloTooLong => "hello_too_long",
             Self::Protocol(_) => "protocol",
             Self::Io(_) => "io",
@@ -137,7 +152,14 @@ impl TlsAcceptor {
             metrics,
             limit,
             turns: Semaphore::new(MAX_HANDSHAKES),
+            challenges: None,
         }
+    }
+
+    /// The same, answering CAs with what `challenges` has.
+    pub fn answering(mut self, challenges: Arc<dyn ChallengeSource>) -> Self {
+        self.challenges = Some(challenges);
+        self
     }
 
     /// The same with another number of handshakes at a time.
@@ -176,16 +198,13 @@ impl TlsAcceptor {
                 return Err(error);
             }
         };
+        if challenge::is_meant(&hello.accepted.client_hello()) {
+            // Boxed: hardly any connection has this visit.
+            return Err(Box::pin(self.show(hello, io)).await);
+        }
         let (certificate, sni) = match self.choose(&hello).await {
             Ok(chosen) => chosen,
-            Err(error) => {
-                let alert = match error {
-                    HandshakeError::Unavailable(_) => INTERNAL_ERROR,
-                    _ => UNRECOGNIZED_NAME,
-                };
-                refuse(&mut io, &fatal(alert)).await;
-                return Err(error);
-            }
+            Err(error) => return Err(refused(io, error).await),
         };
         // From here on it costs: signing, key exchange. A visitor who has sent nothing yet holds up nobody.
         let _turn = self.turns.acquire().await;
@@ -209,19 +228,57 @@ impl TlsAcceptor {
         }
     }
 
+    /// Shows a CA what it came for, and ends: there is never a stream (RFC 8737 section 4).
+    async fn show<IO>(&self, hello: Hello, io: IO) -> HandshakeError
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = match self.challenge(&hello).await {
+            Ok(config) => config,
+            Err(error) => return refused(io, error).await,
+        };
+        let _turn = self.turns.acquire().await;
+        let handshake = StartHandshake::from_parts(hello.accepted, io).into_stream(config);
+        match handshake.into_fallible().await {
+            Ok(mut stream) => {
+                let _ = stream.shutdown().await;
+                HandshakeError::Challenge
+            }
+            Err((error, mut io)) => {
+                let _ = io.shutdown().await;
+                error.into()
+            }
+        }
+    }
+
+    /// What is shown to the CA that has sent `hello`. Of several open challenges the latest one: a handshake has room for no more.
+    async fn challenge(&self, hello: &Hello) -> Result<Arc<ServerConfig>, HandshakeError> {
+        let name = named(hello)?.ok_or(HandshakeError::NoName)?;
+        let open = match &self.challenges {
+            Some(challenges) => challenges.tls_alpn01(&name).await,
+            None => Ok(Vec::new()),
+        };
+        let open = open.map_err(|error| {
+            tracing::debug!(error = %Causes(&error), %name, "open challenges cannot be read");
+            HandshakeError::Unavailable(name.clone())
+        })?;
+        let Some(latest) = open.first() else {
+            return Err(HandshakeError::NoChallenge(name));
+        };
+        challenge::config(&name, latest, self.inventory.protocol()).map_err(|error| {
+            tracing::warn!(error = %Causes(&error), %name, "a CA cannot be shown what it came for");
+            HandshakeError::Unavailable(name)
+        })
+    }
+
     async fn choose(
         &self,
         hello: &Hello,
     ) -> Result<(Arc<Certificate>, Option<Hostname>), HandshakeError> {
-        let hello_facts = hello.accepted.client_hello();
-        let Some(text) = hello_facts.server_name() else {
+        let Some(name) = named(hello)? else {
             let default = self.inventory.default_certificate();
             return Ok((default.ok_or(HandshakeError::NoName)?, None));
         };
-        if hello.final_dot {
-            return Err(HandshakeError::IllegalName);
-        }
-        let name = Hostname::parse(text).map_err(|_| HandshakeError::IllegalName)?;
         match self.inventory.find(&name).await {
             Found::Certificate(certificate) => Ok((certificate, Some(name))),
             Found::Absent => match self.inventory.default_certificate() {
@@ -231,6 +288,30 @@ impl TlsAcceptor {
             Found::Unavailable => Err(HandshakeError::Unavailable(name)),
         }
     }
+}
+
+/// The name that the visitor asks for, if any.
+fn named(hello: &Hello) -> Result<Option<Hostname>, HandshakeError> {
+    let facts = hello.accepted.client_hello();
+    let Some(text) = facts.server_name() else {
+        return Ok(None);
+    };
+    if hello.final_dot {
+        return Err(HandshakeError::IllegalName);
+    }
+    let name = Hostname::parse(text).map_err(|_| HandshakeError::IllegalName)?;
+    Ok(Some(name))
+}
+
+/// Tells the visitor of `error`, and hands it on.
+async fn refused<IO: AsyncWrite + Unpin>(mut io: IO, error: HandshakeError) -> HandshakeError {
+    let alert = match error {
+        HandshakeError::Unavailable(_) => INTERNAL_ERROR,
+        HandshakeError::NoChallenge(_) => NO_APPLICATION_PROTOCOL,
+        _ => UNRECOGNIZED_NAME,
+    };
+    refuse(&mut io, &fatal(alert)).await;
+    error
 }
 
 async fn refuse<IO: AsyncWrite + Unpin>(io: &mut IO, alert: &[u8]) {

@@ -23,17 +23,24 @@ use super::accept;
 use super::fault::CertificateFault;
 use super::load::Certificate;
 use super::protocol::Protocol;
+use super::tickets::{TicketFault, Tickets};
 use crate::clock::Timestamp;
 use crate::config;
 use crate::metrics::Metrics;
-use crate::model::{Hostname, Secret};
+use crate::model::{DomainPattern, Hostname, Secret};
 use crate::seal::SealError;
 use crate::store::{CertificateSummary, Changes, Cursor, SharedCertificateStore, StoreError};
 
-/// The TLS library would not start (no randomness for the ticket keys).
+/// TLS cannot be spoken.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS cannot be set up")]
-pub struct SetupError(#[from] rustls::Error);
+pub enum SetupError {
+    /// The library would not start.
+    #[error("TLS cannot be set up")]
+    Library(#[from] rustls::Error),
+    /// No randomness for the ticket keys.
+    #[error("TLS cannot be set up")]
+    Tickets(#[from] TicketFault),
+}
 
 /// All certificates of this node, by the names they are for.
 pub struct Inventory {
@@ -69,6 +76,11 @@ struct Counted {
 }
 
 impl Inventory {
+    /// Whether a file of the operator's folder is good for every visitor of `pattern` at `now`.
+    pub fn folder_covers(&self, pattern: &DomainPattern, now: Timestamp) -> bool {
+        self.snapshot.load().covers(pattern, now)
+    }
+
     /// Loads the configured folder. Faults of files are in the report, not errors: a node with one bad certificate serves the
     /// others.
     pub fn load(
@@ -168,6 +180,16 @@ impl Inventory {
             // Boxed: every request has room for this wait, and hardly any has it.
             Box::pin(stored.find(hostname)).await;
         }
+    }
+
+    /// What seals the sessions that visitors take along.
+    pub fn tickets(&self) -> &Arc<Tickets> {
+        self.protocol.tickets()
+    }
+
+    /// What is spoken whichever certificate is shown.
+    pub(super) fn protocol(&self) -> &Protocol {
+        &self.protocol
     }
 
     /// What visitors are shown who name no host, or one that nobody here has a certificate for.

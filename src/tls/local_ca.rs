@@ -16,6 +16,7 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
+use super::inventory::SetupError;
 use super::load;
 use super::protocol::Protocol;
 use crate::clock::Timestamp;
@@ -73,7 +74,7 @@ pub enum LocalCaError {
     Make(#[from] rcgen::Error),
     /// TLS itself cannot be set up.
     #[error("TLS cannot be set up")]
-    Setup(#[from] rustls::Error),
+    Setup(#[from] SetupError),
 }
 
 impl LocalCa {

@@ -9,10 +9,14 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion};
 
+use super::inventory::SetupError;
+use super::tickets::{NoTickets, Tickets};
 use crate::config::TlsVersion;
 
 /// Protocols that are offered inside TLS, the preferred one first (RFC 7301).
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+/// The protocol of tls-alpn-01 (RFC 8737 section 6.2).
+pub(super) const CHALLENGE_ALPN: &[u8] = b"acme-tls/1";
 
 static FROM_1_2: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 static FROM_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
@@ -34,10 +38,10 @@ static SUITES: &[SupportedCipherSuite] = &[
 
 /// The ground of every server configuration of this process.
 pub(super) struct Protocol {
-    /// What all of them share: provider, versions, and the session tickets, whose keys change every six hours (RFC 5077 section 5.5).
-    /// One ticketer for all certificates: any of our names may resume its own sessions only, because a ticket holds the name it was
-    /// made for and rustls compares it (RFC 8446 section 4.6.1).
+    /// What all of them share: provider, versions, and the session tickets. One ticketer for all certificates: any of our names may
+    /// resume its own sessions only, because a ticket holds the name it was made for and rustls compares it (RFC 8446 section 4.6.1).
     ground: ServerConfig,
+    tickets: Arc<Tickets>,
 }
 
 /// The crypto provider of the whole program.
@@ -48,7 +52,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 
 impl Protocol {
     /// No early data: it can be replayed (RFC 8470).
-    pub(super) fn new(minimum: TlsVersion) -> Result<Self, rustls::Error> {
+    pub(super) fn new(minimum: TlsVersion) -> Result<Self, SetupError> {
         let versions = match minimum {
             TlsVersion::Tls12 => FROM_1_2,
             TlsVersion::Tls13 => FROM_1_3,
@@ -63,13 +67,29 @@ impl Protocol {
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         ground.ignore_client_order = true;
         ground.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
-        ground.ticketer = aws_lc_rs::Ticketer::new()?;
+        let tickets = Tickets::new()?;
+        ground.ticketer = Arc::clone(&tickets) as _;
         // One for the next connection, which brings the one after that (RFC 8446 section C.4): each costs a handshake an encryption, and
         // HTTP/2 needs no second connection.
         ground.send_tls13_tickets = 1;
         ground.session_storage = Arc::new(NoServerSessionStorage {});
         ground.max_early_data_size = 0;
-        Ok(Self { ground })
+        Ok(Self { ground, tickets })
+    }
+
+    /// What seals the sessions that visitors take along.
+    pub(super) fn tickets(&self) -> &Arc<Tickets> {
+        &self.tickets
+    }
+
+    /// The configuration for one visit of a CA: its protocol, and nothing that outlasts the handshake.
+    pub(super) fn challenge(&self, key: CertifiedKey) -> Arc<ServerConfig> {
+        let mut config = self.ground.clone();
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
+        config.alpn_protocols = vec![CHALLENGE_ALPN.to_vec()];
+        config.ticketer = Arc::new(NoTickets);
+        config.send_tls13_tickets = 0;
+        Arc::new(config)
     }
 
     /// The configuration that shows `key` to whoever asks: the ground with a resolver of its own, made once when a certificate is

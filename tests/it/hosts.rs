@@ -10,6 +10,7 @@ use crate::harness::edge::{Edge, Plan};
 use crate::harness::http2::{Frames, Outcome};
 use crate::harness::upstream::TestUpstream;
 
+mod challenges;
 mod paths;
 mod plain_listener;
 mod resolution;

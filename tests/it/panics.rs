@@ -19,7 +19,7 @@ use vestibule::proxy::{self, Kind, Shared};
 use vestibule::resolve::{Resolver, TokenVerdict, TokenVerifier};
 use vestibule::shutdown::{Phase, Shutdown};
 use vestibule::sign::Signer;
-use vestibule::store::{Access, Store};
+use vestibule::store::{Access, OpenChallenges, Store};
 use vestibule::tls::Inventory;
 use vestibule::upstream::Upstreams;
 
@@ -93,6 +93,7 @@ impl DataPlane {
             metrics: Arc::clone(&metrics),
             access_log,
             clock,
+            challenges: OpenChallenges::new(tokio::runtime::Handle::current()),
             acceptor: None,
             probe_path: None,
             stopping,

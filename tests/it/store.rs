@@ -30,6 +30,7 @@ macro_rules! on_both_engines {
 
 mod backup;
 mod certificates;
+mod challenges;
 mod domain_life;
 mod domains;
 mod feed;

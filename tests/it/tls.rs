@@ -27,6 +27,7 @@ use vestibule::tls::{HandshakeError, Inventory, LocalCa, TlsAcceptor, TlsFacts, 
 
 use crate::certificates::{Folder, forge_with_local_ca};
 
+mod challenges;
 mod hellos;
 pub(crate) mod resumption;
 

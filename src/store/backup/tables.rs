@@ -1,7 +1,8 @@
 //! Which tables a backup holds, their columns, and the values in them.
 //!
 //! The feed and the schema's own record are not among them: another store has another history, which `restore` begins, and the
-//! schema that its program has made.
+//! schema that its program has made. Neither are open challenges (their CA has long looked elsewhere when a backup comes back) nor
+//! ticket keys (they live a day, and without them visitors only shake hands in full).
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;

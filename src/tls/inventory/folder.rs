@@ -93,6 +93,15 @@ impl Snapshot {
         snapshot
     }
 
+    /// Whether a certificate that is valid at `now` is good for every visitor of `pattern`.
+    pub(super) fn covers(&self, pattern: &DomainPattern, now: Timestamp) -> bool {
+        let found = match pattern {
+            DomainPattern::Exact(name) => self.find(name),
+            DomainPattern::Wildcard(parent) => self.wildcard.get(parent.as_str()),
+        };
+        found.is_some_and(|certificate| certificate.is_valid(now))
+    }
+
     pub(super) fn find(&self, hostname: &Hostname) -> Option<&Arc<Certificate>> {
         let wildcard = || self.wildcard.get(hostname.parent()?);
         self.exact.get(hostname.as_str()).or_else(wildcard)
