@@ -1,4 +1,5 @@
 //! Background work: woken by a timer or by the change feed, it makes reality match the store.
 
+pub mod certificates;
 pub mod changes;
 pub mod snapshot;
