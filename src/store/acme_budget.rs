@@ -75,6 +75,15 @@ pub struct Room {
     pub held_until: Timestamp,
 }
 
+/// When something can be asked of a CA.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Price {
+    /// When the budgets have it; now where they do.
+    pub free_at: Timestamp,
+    /// Until when the CA asked to be left alone; in the past where it did not.
+    pub held_until: Timestamp,
+}
+
 /// The bucket under which a CA's wish to be left alone is kept.
 const HOLD: &str = "hold";
 
@@ -95,19 +104,24 @@ impl Store {
         self.timed("acme_room", READ, work).await
     }
 
-    /// When all of `charges` can be had; now where they can. Takes none.
-    pub async fn affordable_at(&self, charges: &[Charge]) -> Result<Timestamp, StoreError> {
+    /// When all of `charges` at `ca` can be had. Takes none.
+    pub async fn acme_price(&self, ca: &str, charges: &[Charge]) -> Result<Price, StoreError> {
         let work = async {
             let mut session = self.inner.reading().await?;
-            let mut at = self.inner.clock.now();
+            let now = self.inner.clock.now();
+            let mut free_at = now;
             for charge in charges {
                 let full_at = full_at(&mut session, charge).await?;
-                let free = charge.bucket.take(full_at, self.inner.clock.now());
-                at = at.max(free.err().unwrap_or(at));
+                let free = charge.bucket.take(full_at, now);
+                free_at = free_at.max(free.err().unwrap_or(now));
             }
-            Ok(at)
+            let held_until = Timestamp(read(&mut session, ca, HOLD, "").await?);
+            Ok(Price {
+                free_at,
+                held_until,
+            })
         };
-        self.timed("acme_affordable", READ, work).await
+        self.timed("acme_price", READ, work).await
     }
 
     /// Leaves a CA alone until `until`: no node places an order there before that.

@@ -77,7 +77,11 @@ impl Store {
         self.timed("certificate_import", BULK, work).await
     }
 
-    pub(super) fn certificate_rows(&self, list: &[NewCertificate], sealer: &Sealer) -> Vec<Prepared> {
+    pub(super) fn certificate_rows(
+        &self,
+        list: &[NewCertificate],
+        sealer: &Sealer,
+    ) -> Vec<Prepared> {
         let prepare = |new: &NewCertificate| {
             let id = self.inner.new_uuid();
             let names: Vec<_> = new.names.iter().map(DomainPattern::to_string).collect();

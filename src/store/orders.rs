@@ -20,7 +20,7 @@ mod lease;
 mod place;
 
 pub use intent::{Swept, Verified};
-pub use lease::{AtCa, ORDER_LEASE, OrderClass};
+pub use lease::{AtCa, DueStages, ORDER_LEASE, OrderClass};
 pub use place::Placing;
 
 /// PostgreSQL's advisory lock under which orders are handed out and budgets spent. ("vestibul", the last letter 3.)

@@ -106,9 +106,7 @@ impl Store {
             let path = secret_key_file.to_path_buf();
             let sealer = match (Sealer::open(&path)?, keys.is_empty()) {
                 (Some(sealer), _) => sealer,
-                (None, true) if others_sealed(&mut tx).await?.is_empty() => {
-                    Sealer::create(&path)?
-                }
+                (None, true) if others_sealed(&mut tx).await?.is_empty() => Sealer::create(&path)?,
                 (None, _) => return Err(StoreError::SealingKeyMissing { path }),
             };
             let other = others_sealed(&mut tx).await?;

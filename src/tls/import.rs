@@ -79,6 +79,12 @@ pub fn check_issued(
     })
 }
 
+/// The visitor-facing certificate of a chain (PEM), DER.
+pub fn facing_der(chain: &str) -> Option<Vec<u8>> {
+    let chain = load::parse_chain(Path::new(""), chain.as_bytes()).ok()?;
+    chain.first().map(|der| der.to_vec())
+}
+
 /// Checks a chain and a key; `places` are where they are from, for the faults.
 fn judge(
     (place, key_place): (&Path, &Path),

@@ -160,7 +160,10 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ce
     parse_chain(path, &text)
 }
 
-pub(super) fn parse_chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+pub(super) fn parse_chain(
+    path: &Path,
+    text: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
     let fault = |source| CertificateFault::Pem {
         path: path.to_owned(),
         wanted: "certificate",

@@ -180,10 +180,7 @@ pub(super) const TABLES: &[Table] = &[
     },
     Table {
         name: "certificate_turns",
-        columns: &[
-            uuid("tenant"),
-            int("turn"),
-        ],
+        columns: &[uuid("tenant"), int("turn")],
         order: "tenant",
     },
     Table {
@@ -201,12 +198,7 @@ pub(super) const TABLES: &[Table] = &[
     },
     Table {
         name: "acme_budgets",
-        columns: &[
-            text("ca"),
-            text("bucket"),
-            text("name"),
-            int("spent_until"),
-        ],
+        columns: &[text("ca"), text("bucket"), text("name"), int("spent_until")],
         order: "ca, bucket, name",
     },
     Table {

@@ -8,7 +8,7 @@ use crate::store::values::Row;
 use crate::store::writing::Writing;
 use crate::store::{Store, StoreError, WRITE, domains};
 
-use super::{OrderStage, lease, tenant_id};
+use super::{ORDERS_LOCK, OrderStage, lease, tenant_id};
 
 /// What a look at a page of names found and did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -60,6 +60,7 @@ impl Store {
     ) -> Result<Swept, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
+            tx.lock(ORDERS_LOCK).await?;
             let after = after.map(DomainPattern::to_string).unwrap_or_default();
             let sql = tx.either(DOMAINS_SQLITE, DOMAINS_POSTGRES);
             let args = [(&after).into(), i64::from(limit).into()];
@@ -82,6 +83,7 @@ impl Store {
     pub async fn sweep_names(&self, names: &[DomainPattern]) -> Result<Swept, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
+            tx.lock(ORDERS_LOCK).await?;
             let mut swept = Swept::default();
             for name in names {
                 let text = name.to_string();
@@ -103,6 +105,7 @@ impl Store {
     pub async fn sweep_own(&self, own: &[DomainPattern]) -> Result<Swept, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
+            tx.lock(ORDERS_LOCK).await?;
             let mut swept = Swept::default();
             for name in own {
                 let text = name.to_string();
@@ -137,12 +140,9 @@ impl Store {
     ) -> Result<Swept, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
+            tx.lock(ORDERS_LOCK).await?;
             let after = after.map(DomainPattern::to_string).unwrap_or_default();
-            let args = [
-                (&after).into(),
-                i64::from(limit).into(),
-                Uuid::nil().into(),
-            ];
+            let args = [(&after).into(), i64::from(limit).into(), Uuid::nil().into()];
             let rows = tx.rows(ORDERS, &args).await?;
             let mut swept = Swept::default();
             for row in &rows {

@@ -36,7 +36,37 @@ pub struct AtCa<'a> {
     pub first: bool,
 }
 
+/// Which rows are due, roughly: without regard to whom they are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DueStages {
+    /// Of [`OrderClass::InFlight`].
+    pub in_flight: bool,
+    /// Of [`OrderClass::Renewals`] or [`OrderClass::New`].
+    pub due: bool,
+    /// Of [`OrderClass::Kept`].
+    pub kept: bool,
+}
+
 impl Store {
+    /// Whether there is anything to lease: a question that keeps nobody from writing.
+    pub async fn due_stages(&self) -> Result<DueStages, StoreError> {
+        let work = async {
+            let now = self.inner.clock.now().0;
+            let mut session = self.inner.reading().await?;
+            let mut any = async |stage: &str| {
+                let args = [stage.into(), now.into()];
+                Ok::<_, StoreError>(session.row(ANY, &args).await?.is_some())
+            };
+            let in_flight = any("placing").await? || any("placed").await?;
+            Ok(DueStages {
+                in_flight,
+                due: any("due").await?,
+                kept: any("kept").await?,
+            })
+        };
+        self.timed("orders_due", READ, work).await
+    }
+
     /// Takes up to `limit` rows that are due, for `holder` alone, for [`ORDER_LEASE`]. Of rows to be ordered each tenant's oldest comes
     /// before anybody's second, and among those the tenant that has waited longest for its turn: a tenant with two thousand names
     /// delays another's one by no more than one.
@@ -184,4 +214,5 @@ const LEASE: &str = concat!(
     "update certificate_orders set lease_holder = $2, lease_until = $3 where pattern = $1 and lease_until <= $4 returning ",
     columns!()
 );
+const ANY: &str = "select pattern from certificate_orders where stage = $1 and next_at <= $2 and lease_until <= $2 limit 1";
 const NEXT: &str = "select min(next_at) as next_at from certificate_orders where next_at > $1";

@@ -1,11 +1,11 @@
 //! The two moments of an order that must be one step with something else: what it costs, and what it brings.
 
 use crate::clock::Timestamp;
+use crate::model::DomainPattern;
 use crate::seal::Sealer;
 use crate::store::acme_budget::{self, Charge};
 use crate::store::certificate_import::{self, NewCertificate};
 use crate::store::signing_keys::{self, KEYS_LOCK};
-use crate::model::DomainPattern;
 use crate::store::{BULK, CertificateChange, Changed, Store, StoreError, WRITE};
 
 use super::{CertificateOrder, Hold, ORDERS_LOCK, save};

@@ -21,7 +21,7 @@ const LONG: Duration = DAY.saturating_mul(30);
 
 /// How long to wait after the failure number `failures` (from 1) of a name that has failed for `since`. Up to a fifth is chance, so that
 /// names that failed together do not come back together.
-pub fn pause(failures: u32, since: Duration, rng: &mut impl Rng) -> Duration {
+pub(super) fn pause(failures: u32, since: Duration, rng: &mut impl Rng) -> Duration {
     let place = usize::try_from(failures).unwrap_or(usize::MAX).max(1) - 1;
     let pause = match MINUTES.get(place) {
         _ if since >= LONG => DAY,
@@ -34,8 +34,8 @@ pub fn pause(failures: u32, since: Duration, rng: &mut impl Rng) -> Duration {
 /// How long to wait before an order is looked at for the time number `polls` (from 0).
 pub(super) fn poll(polls: u32, asked: Option<Duration>) -> Duration {
     const SECONDS: [u64; 8] = [1, 1, 2, 3, 5, 8, 13, 20];
-    /// Of what a CA asks for no more than this: an order is given up after an hour.
-    const LONGEST: Duration = Duration::from_secs(1_200);
+    /// Of what a CA asks for no more than this: by then the order is given up.
+    const LONGEST: Duration = Duration::from_secs(3_600);
     let place = usize::try_from(polls).unwrap_or(usize::MAX);
     let own = Duration::from_secs(SECONDS.get(place).copied().unwrap_or(30));
     own.max(asked.unwrap_or_default().min(LONGEST))
@@ -43,7 +43,7 @@ pub(super) fn poll(polls: u32, asked: Option<Duration>) -> Duration {
 
 /// When a certificate is to be renewed whose CA says nothing of it: at a third of its life left, half of one that lives less than ten
 /// days (Let's Encrypt's integration guide), up to a twentieth of its life earlier by chance.
-pub fn renew_at(not_before: i64, not_after: i64, rng: &mut impl Rng) -> i64 {
+pub(super) fn renew_at(not_before: i64, not_after: i64, rng: &mut impl Rng) -> i64 {
     let life = not_after.saturating_sub(not_before).max(0);
     let short = life < millis(DAY * 10);
     let left = if short { life / 2 } else { life / 3 };
@@ -52,19 +52,19 @@ pub fn renew_at(not_before: i64, not_after: i64, rng: &mut impl Rng) -> i64 {
 }
 
 /// A moment of a CA's window, by chance (RFC 9773 section 4.2), before the certificate expires. One that is past means now.
-pub fn moment_of((start, end): (i64, i64), not_after: i64, rng: &mut impl Rng) -> i64 {
+pub(super) fn moment_of((start, end): (i64, i64), not_after: i64, rng: &mut impl Rng) -> i64 {
     let end = end.min(not_after).max(start);
     rng.random_range(start..=end)
 }
 
 /// When to ask a CA for its window again: when it says, within a minute and a day (RFC 9773 section 4.3.3), a little later by chance.
-pub fn ask_again(now: Timestamp, after: Duration, rng: &mut impl Rng) -> i64 {
+pub(super) fn ask_again(now: Timestamp, after: Duration, rng: &mut impl Rng) -> i64 {
     let after = after.clamp(MINUTE, DAY);
     now.plus(after.mul_f64(rng.random_range(1.0..1.1))).0
 }
 
 /// When to ask a CA for the first time, or again after it did not answer: in an hour or two.
-pub fn ask_soon(now: Timestamp, rng: &mut impl Rng) -> i64 {
+pub(super) fn ask_soon(now: Timestamp, rng: &mut impl Rng) -> i64 {
     now.plus(HOUR.mul_f64(rng.random_range(1.0..2.0))).0
 }
 
@@ -94,7 +94,17 @@ mod tests {
             pause.as_secs_f64() / 60.0
         };
         let mut whole = 0.0;
-        let steps = [(1, 1.0), (2, 2.0), (4, 5.0), (7, 10.0), (11, 20.0), (17, 30.0), (24, 180.0), (25, 360.0), (9_000, 360.0)];
+        let steps = [
+            (1, 1.0),
+            (2, 2.0),
+            (4, 5.0),
+            (7, 10.0),
+            (11, 20.0),
+            (17, 30.0),
+            (24, 180.0),
+            (25, 360.0),
+            (9_000, 360.0),
+        ];
         for (failures, least) in steps {
             let pause = minutes(failures, Duration::ZERO);
             assert!((least..least * 1.2).contains(&pause), "{failures}: {pause}");

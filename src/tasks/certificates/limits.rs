@@ -54,19 +54,21 @@ pub enum Outcome {
 impl Limits {
     /// What `order` takes at `ca`. A failure is taken in advance: who dies before the outcome must not be able to fail once more.
     ///
-    /// An order by which a CA lets a certificate be replaced counts against no limit of it; another renewal not against those of orders and
-    /// of the registered domain.
+    /// An order by which a CA lets a certificate be replaced counts against no limit of the CA's, so only what is ours is taken; another
+    /// renewal takes nothing of the limits of orders and of the registered domain.
     pub fn charges(&self, order: &CertificateOrder, ca: &str, replaces: bool) -> Vec<Charge> {
         let charge = |bucket: &Bucket, name: String| Charge {
             ca: ca.to_owned(),
             bucket: *bucket,
             name,
         };
-        let mut charges = vec![charge(&self.pace, String::new())];
+        let mut charges = vec![
+            charge(&self.pace, String::new()),
+            charge(&self.failures, identifier(&order.pattern).to_owned()),
+        ];
         if replaces {
             return charges;
         }
-        charges.push(charge(&self.failures, identifier(&order.pattern).to_owned()));
         charges.push(charge(&self.same_names, order.pattern.to_string()));
         if !order.is_renewal() {
             charges.push(charge(&self.domain, registered(&order.pattern)));
@@ -80,7 +82,8 @@ impl Limits {
         let mut charges = self.charges(order, ca, order.replaces);
         charges.retain(|charge| {
             let failure = charge.bucket.name == self.failures.name;
-            let certificate = [self.domain.name, self.same_names.name].contains(&charge.bucket.name);
+            let certificate =
+                [self.domain.name, self.same_names.name].contains(&charge.bucket.name);
             match outcome {
                 Outcome::Issued => failure,
                 Outcome::NameFailed => certificate,

@@ -1,6 +1,9 @@
 //! The key of a certificate to come, and the request that is handed to the CA (PKCS#10).
 
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{
+    CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    RsaKeySize,
+};
 
 use crate::config::CertificateKey;
 use crate::model::{DomainPattern, Secret};
@@ -38,15 +41,20 @@ mod tests {
         for kind in [CertificateKey::EcdsaP256, CertificateKey::Rsa2048] {
             for name in ["shop.acme.test", "*.acme.test"] {
                 let key = new_key(kind).unwrap();
-                let request =
-                    signing_request(&key, &DomainPattern::parse(name).unwrap()).unwrap();
+                let request = signing_request(&key, &DomainPattern::parse(name).unwrap()).unwrap();
                 let (rest, parsed) = X509CertificationRequest::from_der(&request).unwrap();
                 assert!(rest.is_empty());
-                let asked = format!("{:?}", parsed.requested_extensions().unwrap().collect::<Vec<_>>());
+                let asked = format!(
+                    "{:?}",
+                    parsed.requested_extensions().unwrap().collect::<Vec<_>>()
+                );
                 assert!(asked.contains(&format!("DNSName({name:?})")), "{asked}");
                 assert_eq!(parsed.certification_request_info.subject.iter().count(), 0);
                 let own = KeyPair::from_pem(key.expose_str().unwrap()).unwrap();
-                let public = &parsed.certification_request_info.subject_pki.subject_public_key;
+                let public = &parsed
+                    .certification_request_info
+                    .subject_pki
+                    .subject_public_key;
                 assert_eq!(&*public.data, own.public_key_raw());
             }
         }
