@@ -1,5 +1,15 @@
 //! The resolver of host names: one small interface and its implementation on hickory. What is done with the addresses, how long
 //! they are kept and what happens when a look-up fails is the caller's business.
+//!
+//! Beside it an [`Asker`], for those who must know who says what of a name: it asks each resolver and each name server of the
+//! name's zone apart, remembers nothing, and says of each what it answered.
+
+mod ask;
+mod inquiry;
+mod public;
+mod reply;
+mod signatures;
+mod zone;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,6 +18,14 @@ use std::time::{Duration, Instant};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 use hickory_resolver::net::NetError;
+use hickory_resolver::proto::rr::Name;
+
+pub use ask::{AskError, Patience, Question};
+pub use hickory_resolver::proto::rr::RecordType;
+pub use inquiry::{Asker, Inquiry, Said, ServerSaid};
+pub use reply::{CaaRecord, Reply};
+pub use signatures::{Flaw, SignatureFault, Signatures};
+pub use zone::{Authority, NameServer, Zone, ZoneError};
 
 use crate::model::Hostname;
 
@@ -44,6 +62,9 @@ pub enum DnsError {
         #[source]
         source: NetError,
     },
+    /// The system's settings name no resolver.
+    #[error("the system's settings name no resolver")]
+    NoResolver,
     /// The answer held no address.
     #[error("{0} has no address")]
     NoAddress(Hostname),
@@ -100,6 +121,13 @@ fn loopback(name: &Hostname) -> Option<Resolved> {
         addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         valid_for: Duration::from_secs(60),
     })
+}
+
+/// The name as it goes over the wire.
+fn wire_name(name: &Hostname) -> Name {
+    let mut name = Name::from_ascii(name.as_str()).expect("a host name is a domain name");
+    name.set_fqdn(true);
+    name
 }
 
 /// For one query to one name server; the resolver asks at most three times.

@@ -4,9 +4,18 @@
 //! Nothing here knows the store or remembers anything: a caller hands in what is claimed and what we expect, and gets findings.
 //! When a name is looked at, and what follows from a finding, is the caller's business.
 
+mod caa;
+mod cdn;
+mod challenge;
+mod dnssec;
 mod expect;
 mod look;
+mod pointing;
+mod preflight;
+mod proof;
 mod records;
+mod words;
+mod zone;
 
 pub use expect::{CaExpectation, Expected};
 pub use look::Looker;

@@ -18,6 +18,8 @@ use crate::config;
 use crate::metrics::Metrics;
 use crate::model::{DomainPattern, LookupKey, Route, TenantId};
 
+mod acme_accounts;
+mod acme_budget;
 mod audit;
 mod backup;
 mod certificate_import;
@@ -35,6 +37,7 @@ mod import;
 mod lookup;
 mod migrations;
 mod open;
+mod orders;
 mod reach;
 mod session;
 mod signing_keys;
@@ -48,6 +51,8 @@ mod writing;
 
 use embedded::EmbeddedFile;
 
+pub use acme_accounts::{AccountClaim, AcmeAccount};
+pub use acme_budget::{Bucket, Charge, Price, Room};
 pub use audit::AuditEntry;
 pub use backup::{Backup, BackupError, Existing, Held};
 pub use certificate_import::{ImportedCertificates, NewCertificate};
@@ -63,6 +68,10 @@ pub use error::{Date, StoreError};
 pub use import::{Exported, ImportFault, ImportLine, Imported};
 pub use migrations::known as schema_version;
 pub use open::Access;
+pub use orders::{
+    AtCa, CertificateOrder, DueStages, Hold, ORDER_LEASE, OrderClass, OrderStage, Placing, Swept,
+    Verified,
+};
 pub use slugs::COOLOFF as SLUG_COOLOFF;
 pub use tenants::{LimitPatch, NewTenant, Page, TenantPatch, TenantRef};
 pub use watch::ChangeWatch;

@@ -1,5 +1,6 @@
 //! Background work: woken by a timer or by the change feed, it makes reality match the store.
 
+pub mod certificates;
 pub mod changes;
 pub mod domains;
 pub mod snapshot;

@@ -18,7 +18,7 @@ mod tickets;
 pub use accept::{HandshakeError, TlsAcceptor, TlsFacts};
 pub use client::{ClientConfigError, client_config};
 pub use fault::CertificateFault;
-pub use import::Brought;
+pub use import::{Brought, check_issued, facing_der};
 pub use inventory::{Found, Inventory, LoadReport, SetupError, Unseal};
 pub use load::Certificate;
 pub use local_ca::{Issued, LocalCa, LocalCaError};

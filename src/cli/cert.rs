@@ -13,6 +13,7 @@ use crate::store::{Access, Store};
 
 mod export;
 mod import;
+mod renew;
 mod show;
 
 /// Verbs on certificates. HOSTNAME is a name or, for all names one label below, `*.name`.
@@ -57,10 +58,12 @@ pub(super) enum CertVerb {
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Get a new certificate now
+    /// Have a new certificate ordered now, by a node that runs
     Renew {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
+        #[command(flatten)]
+        output: OutputOption,
     },
     /// Write a certificate's chain to standard output or a file, and its key to a file
     Export {
@@ -86,9 +89,6 @@ pub(super) enum CertVerb {
 
 impl CertVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
-        if matches!(self, Self::Renew { .. }) {
-            return Err(CliError::NotYet("cert renew"));
-        }
         let now = Clock::system().now();
         session::with_store(config, Access::Command, async |store| {
             self.act(config, store, now).await
@@ -121,7 +121,7 @@ impl CertVerb {
                     "HOSTNAME needs --chain and --key".to_owned(),
                 )),
             },
-            Self::Renew { .. } => Err(CliError::NotYet("cert renew")),
+            Self::Renew { hostname, output } => renew::run(config, store, &hostname, output).await,
             Self::Export {
                 hostname,
                 chain,

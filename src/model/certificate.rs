@@ -31,16 +31,19 @@ impl CertificateNames {
 pub enum CertificateSource {
     /// An operator brought it.
     Import,
+    /// It was ordered of a CA (RFC 8555).
+    Acme,
 }
 
 impl CertificateSource {
     /// Every source.
-    pub const ALL: [Self; 1] = [Self::Import];
+    pub const ALL: [Self; 2] = [Self::Import, Self::Acme];
 
     /// Its name in the store, the CLI and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Import => "import",
+            Self::Acme => "acme",
         }
     }
 

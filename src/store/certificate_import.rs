@@ -28,6 +28,8 @@ pub struct NewCertificate {
     pub source: CertificateSource,
     /// SHA-256 of the visitor-facing certificate, in lower-case hex.
     pub fingerprint: String,
+    /// The CA that it was ordered of, by the address of its directory.
+    pub ca: Option<String>,
 }
 
 /// What an import made.
@@ -62,14 +64,7 @@ impl Store {
             // Whoever seals anew meanwhile would leave these behind.
             tx.lock(KEYS_LOCK).await?;
             signing_keys::check_sealed_by(&mut tx, sealer).await?;
-            let replaced = held(&mut tx, &rows).await?;
-            insert(&mut tx, list, &rows).await?;
-            bury(&mut tx, &replaced).await?;
-            let imported = ImportedCertificates {
-                certificates: list.len(),
-                names: rows.iter().map(|row| row.names.len()).sum(),
-                replaced: replaced.len(),
-            };
+            let imported = put(&mut tx, list, &rows).await?;
             audit(&mut tx, list, &imported).await?;
             let present = |pattern: &DomainPattern| CertificateChange {
                 pattern: pattern.clone(),
@@ -82,7 +77,11 @@ impl Store {
         self.timed("certificate_import", BULK, work).await
     }
 
-    fn certificate_rows(&self, list: &[NewCertificate], sealer: &Sealer) -> Vec<Prepared> {
+    pub(super) fn certificate_rows(
+        &self,
+        list: &[NewCertificate],
+        sealer: &Sealer,
+    ) -> Vec<Prepared> {
         let prepare = |new: &NewCertificate| {
             let id = self.inner.new_uuid();
             let names: Vec<_> = new.names.iter().map(DomainPattern::to_string).collect();
@@ -98,11 +97,27 @@ impl Store {
 }
 
 /// What of a row is not in what was given.
-struct Prepared {
+pub(super) struct Prepared {
     id: Uuid,
     sealed_key: Vec<u8>,
     names: Vec<String>,
     joined: String,
+}
+
+/// Puts the certificates in place; those that no name is left of go.
+pub(super) async fn put(
+    tx: &mut Writing,
+    list: &[NewCertificate],
+    rows: &[Prepared],
+) -> Result<ImportedCertificates, StoreError> {
+    let replaced = held(tx, rows).await?;
+    insert(tx, list, rows).await?;
+    bury(tx, &replaced).await?;
+    Ok(ImportedCertificates {
+        certificates: list.len(),
+        names: rows.iter().map(|row| row.names.len()).sum(),
+        replaced: replaced.len(),
+    })
 }
 
 /// The certificates that the names have now, one for each name that has any.
@@ -140,11 +155,12 @@ async fn insert(
                 new.source.as_str().into(),
                 (&new.fingerprint).into(),
                 now.into(),
+                new.ca.as_deref().into(),
             ]
         })
         .collect();
     tx.insert_many(
-        "insert into certificates (id, names, chain, sealed_key, not_before, not_after, source, fingerprint, created_at) values",
+        "insert into certificates (id, names, chain, sealed_key, not_before, not_after, source, fingerprint, created_at, ca) values",
         &rows,
     )
     .await?;

@@ -41,6 +41,9 @@ pub struct StoredCertificate {
     pub fingerprint: String,
     /// When it was kept, in milliseconds since 1970.
     pub created_at: i64,
+    /// The CA that it was ordered of, by the address of its directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }
 
 /// A certificate with its chain and its key, the latter sealed for [`SealedCertificate::purpose`].
@@ -330,6 +333,7 @@ fn about(row: &Row) -> Result<StoredCertificate, StoreError> {
             .ok_or_else(|| corrupt("certificate's source", source))?,
         fingerprint: row.get("fingerprint")?,
         created_at: row.get("created_at")?,
+        ca: row.get("ca")?,
     })
 }
 
@@ -344,7 +348,7 @@ fn as_texts<S: Serializer>(names: &[DomainPattern], serializer: S) -> Result<S::
 macro_rules! about_columns {
     () => {
         "n.pattern as pattern, c.id as id, c.names as names, c.not_before as not_before, c.not_after as not_after, \
-         c.source as source, c.fingerprint as fingerprint, c.created_at as created_at"
+         c.source as source, c.fingerprint as fingerprint, c.created_at as created_at, c.ca as ca"
     };
 }
 

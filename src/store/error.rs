@@ -136,6 +136,8 @@ pub enum StoreError {
     // Certificates.
     #[error("there is no certificate for {0}")]
     UnknownCertificate(DomainPattern),
+    #[error("no certificate is ordered for {0}")]
+    NotOrdered(DomainPattern),
 
     // Keys.
     #[error("the store was sealed anew, and the sealing key at hand does not open it any more")]
@@ -198,6 +200,7 @@ impl StoreError {
             }
             Self::Overtaken | Self::SealedAnew => "try again".into(),
             Self::UnknownCertificate(_) => "`vestibule cert list` lists those in the store; files of [tls] directory are not among them".into(),
+            Self::NotOrdered(_) => "certificates are ordered by `vestibule run` where [[acme]] is set, for domains that are verified and for the operator's own names; one that was imported is renewed by importing the next".into(),
             _ => return None,
         })
     }

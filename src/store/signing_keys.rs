@@ -8,7 +8,9 @@ use crate::seal::Sealer;
 use super::session::Session;
 use super::values::Row;
 use super::writing::Writing;
-use super::{BULK, Changed, READ, Store, StoreError, WRITE, certificates, migrations};
+use super::{
+    BULK, Changed, READ, Store, StoreError, WRITE, acme_accounts, certificates, migrations, orders,
+};
 
 /// PostgreSQL's advisory lock for changes of what is sealed. ("vestibul", the last letter 2.)
 pub(super) const KEYS_LOCK: i64 = 0x7665_7374_6962_7502;
@@ -76,7 +78,9 @@ impl Store {
         let (mut tx, before) = self.timed("reseal_locked", WRITE, begin).await?;
         let after = keys(&before)?;
         // As long as it takes: there may be a hundred thousand.
-        let others = certificates::reseal(&mut tx, other).await?;
+        let others = certificates::reseal(&mut tx, &other).await?
+            + orders::reseal(&mut tx, &other).await?
+            + acme_accounts::reseal(&mut tx, &other).await?;
         let write = write_difference(tx, "key.reseal", &before, &after);
         self.timed("reseal", BULK, write).await?;
         Ok((after.len(), others))
@@ -102,12 +106,10 @@ impl Store {
             let path = secret_key_file.to_path_buf();
             let sealer = match (Sealer::open(&path)?, keys.is_empty()) {
                 (Some(sealer), _) => sealer,
-                (None, true) if certificates::any_sealed(&mut tx).await?.is_none() => {
-                    Sealer::create(&path)?
-                }
+                (None, true) if others_sealed(&mut tx).await?.is_empty() => Sealer::create(&path)?,
                 (None, _) => return Err(StoreError::SealingKeyMissing { path }),
             };
-            let other = certificates::any_sealed(&mut tx).await?;
+            let other = others_sealed(&mut tx).await?;
             let mut sealed = keys.iter().map(|key| &key.sealed_private_key).chain(&other);
             if !sealed.all(|secret| sealer.sealed(secret)) {
                 return Err(StoreError::SealingKeyWrong { path });
@@ -171,6 +173,16 @@ pub(super) async fn check_sealed_by(
         true => Ok(()),
         false => Err(StoreError::SealedAnew),
     }
+}
+
+/// One secret of each kind besides the signing keys, where there is any: all are sealed by the same sealer.
+async fn others_sealed(session: &mut Session) -> Result<Vec<Vec<u8>>, StoreError> {
+    let all = [
+        certificates::any_sealed(session).await?,
+        orders::any_sealed(session).await?,
+        acme_accounts::any_sealed(session).await?,
+    ];
+    Ok(all.into_iter().flatten().collect())
 }
 
 async fn insert(tx: &mut Writing, key: &SigningKeyRecord) -> Result<(), StoreError> {

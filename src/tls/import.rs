@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use super::fault::CertificateFault;
-use super::load::{self, Leaf};
+use super::load::{self, Leaf, PlainKey};
 use crate::clock::Timestamp;
 use crate::model::certificate::CertificateSource;
 use crate::model::{DomainPattern, Secret};
@@ -50,66 +50,112 @@ impl Brought {
     /// The first thing that is wrong.
     pub fn check(&self, now: Timestamp) -> Result<NewCertificate, CertificateFault> {
         let chain = load::read_chain(&self.chain)?;
-        let leaf = load::read_leaf(&self.chain, &chain)?;
-        // Before the key is looked at: the library refuses a weak one without saying why.
-        if let Some(what) = leaf.weakness {
-            let path = self.chain.clone();
-            return Err(CertificateFault::Weak { path, what });
-        }
-        let names = self.names(&leaf)?;
-        let plain = load::read_key(&self.key)?;
-        let key = load::signing_key(&self.key, &plain)?;
-        let path = || self.chain.clone();
-        let chain = load::matching(chain, key, &self.chain, &self.key)?.cert;
-        if leaf.not_after <= now {
-            return Err(CertificateFault::Expired { path: path() });
-        }
-        if now < leaf.not_before {
-            return Err(CertificateFault::NotYetValid { path: path() });
-        }
-        let facing = chain
-            .first()
-            .map(|der| digest(&SHA256, der))
-            .ok_or(CertificateFault::Malformed { path: path() })?;
-        Ok(NewCertificate {
-            names,
-            chain: chain
-                .iter()
-                .map(|der| pem("CERTIFICATE", der).to_string())
-                .collect(),
-            key: key_pem(&plain.0),
-            not_before: leaf.not_before.0,
-            not_after: leaf.not_after.0,
-            source: CertificateSource::Import,
-            fingerprint: hex(facing.as_ref()),
-        })
+        let places = (self.chain.as_path(), self.key.as_path());
+        let key = || load::read_key(&self.key);
+        judge(places, chain, key, self.hostname.as_ref(), now)
     }
+}
 
-    /// The name it was brought for first, then those that stand in it.
-    fn names(&self, leaf: &Leaf) -> Result<Vec<DomainPattern>, CertificateFault> {
-        let mut names = Vec::with_capacity(leaf.names.len() + 1);
-        if let Some(hostname) = &self.hostname {
-            let covers = |pattern: &DomainPattern| match hostname {
-                DomainPattern::Exact(name) => pattern.matches(name),
-                DomainPattern::Wildcard(_) => pattern == hostname,
-            };
-            if !leaf.names.iter().any(covers) {
-                let covered: Vec<_> = leaf.names.iter().map(DomainPattern::to_string).collect();
-                return Err(CertificateFault::NotCovered {
-                    path: self.chain.clone(),
-                    hostname: hostname.clone(),
-                    covered: covered.join(", "),
-                });
-            }
-            names.push(hostname.clone());
-        }
-        for name in &leaf.names {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        Ok(names)
+/// Checks, as [`Brought::check`] does, what a CA issued for `hostname`: `chain` and `key` are PEM. It is kept for that name alone.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check_issued(
+    hostname: &DomainPattern,
+    chain: &str,
+    key: &Secret,
+    ca: &str,
+    now: Timestamp,
+) -> Result<NewCertificate, CertificateFault> {
+    let place = PathBuf::from(hostname.to_string());
+    let chain = load::parse_chain(&place, chain.as_bytes())?;
+    let key = || load::parse_key(&place, key.expose());
+    let new = judge((&place, &place), chain, key, Some(hostname), now)?;
+    Ok(NewCertificate {
+        names: vec![hostname.clone()],
+        source: CertificateSource::Acme,
+        ca: Some(ca.to_owned()),
+        ..new
+    })
+}
+
+/// The visitor-facing certificate of a chain (PEM), DER.
+pub fn facing_der(chain: &str) -> Option<Vec<u8>> {
+    let chain = load::parse_chain(Path::new(""), chain.as_bytes()).ok()?;
+    chain.first().map(|der| der.to_vec())
+}
+
+/// Checks a chain and a key; `places` are where they are from, for the faults.
+fn judge(
+    (place, key_place): (&Path, &Path),
+    chain: Vec<CertificateDer<'static>>,
+    key: impl FnOnce() -> Result<PlainKey, CertificateFault>,
+    hostname: Option<&DomainPattern>,
+    now: Timestamp,
+) -> Result<NewCertificate, CertificateFault> {
+    let path = || place.to_owned();
+    let leaf = load::read_leaf(place, &chain)?;
+    // Before the key is looked at: the library refuses a weak one without saying why.
+    if let Some(what) = leaf.weakness {
+        return Err(CertificateFault::Weak { path: path(), what });
     }
+    let names = names(place, hostname, &leaf)?;
+    let plain = key()?;
+    let key = load::signing_key(key_place, &plain)?;
+    let chain = load::matching(chain, key, place, key_place)?.cert;
+    if leaf.not_after <= now {
+        return Err(CertificateFault::Expired { path: path() });
+    }
+    if now < leaf.not_before {
+        return Err(CertificateFault::NotYetValid { path: path() });
+    }
+    let facing = chain
+        .first()
+        .map(|der| digest(&SHA256, der))
+        .ok_or(CertificateFault::Malformed { path: path() })?;
+    Ok(NewCertificate {
+        names,
+        chain: chain
+            .iter()
+            .map(|der| pem("CERTIFICATE", der).to_string())
+            .collect(),
+        key: key_pem(&plain.0),
+        not_before: leaf.not_before.0,
+        not_after: leaf.not_after.0,
+        source: CertificateSource::Import,
+        fingerprint: hex(facing.as_ref()),
+        ca: None,
+    })
+}
+
+/// The name it was brought for first, then those that stand in it.
+fn names(
+    place: &Path,
+    hostname: Option<&DomainPattern>,
+    leaf: &Leaf,
+) -> Result<Vec<DomainPattern>, CertificateFault> {
+    let mut names = Vec::with_capacity(leaf.names.len() + 1);
+    if let Some(hostname) = hostname {
+        let covers = |pattern: &DomainPattern| match hostname {
+            DomainPattern::Exact(name) => pattern.matches(name),
+            DomainPattern::Wildcard(_) => pattern == hostname,
+        };
+        if !leaf.names.iter().any(covers) {
+            let covered: Vec<_> = leaf.names.iter().map(DomainPattern::to_string).collect();
+            return Err(CertificateFault::NotCovered {
+                path: place.to_owned(),
+                hostname: hostname.clone(),
+                covered: covered.join(", "),
+            });
+        }
+        names.push(hostname.clone());
+    }
+    for name in &leaf.names {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    Ok(names)
 }
 
 fn key_pem(key: &PrivateKeyDer<'_>) -> Secret {

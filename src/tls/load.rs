@@ -160,7 +160,10 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ce
     parse_chain(path, &text)
 }
 
-fn parse_chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+pub(super) fn parse_chain(
+    path: &Path,
+    text: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
     let fault = |source| CertificateFault::Pem {
         path: path.to_owned(),
         wanted: "certificate",
@@ -189,7 +192,7 @@ pub(super) fn read_key(path: &Path) -> Result<PlainKey, CertificateFault> {
     parse_key(path, &text)
 }
 
-fn parse_key(path: &Path, text: &[u8]) -> Result<PlainKey, CertificateFault> {
+pub(super) fn parse_key(path: &Path, text: &[u8]) -> Result<PlainKey, CertificateFault> {
     let key = PrivateKeyDer::from_pem_slice(text).map_err(|source| CertificateFault::Pem {
         path: path.to_owned(),
         wanted: "private key",

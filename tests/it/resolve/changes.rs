@@ -178,6 +178,7 @@ async fn a_change_of_certificates_leaves_routes_alone(database: Database) {
             not_after: 1,
             source: CertificateSource::Import,
             fingerprint: "a fingerprint".to_owned(),
+            ca: None,
         };
         store.import_certificates(&[new], &sealer).await.unwrap();
     }

@@ -43,6 +43,7 @@ pub(super) fn valid(mark: &str, names: &[&str], from: i64, to: i64) -> NewCertif
         not_after: to,
         source: CertificateSource::Import,
         fingerprint: mark.to_owned(),
+        ca: None,
     }
 }
 

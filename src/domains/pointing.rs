@@ -1,0 +1,279 @@
+//! Whether the name leads here, as the resolvers see it: by CNAME, or by addresses that are all ours.
+
+mod view;
+
+use std::net::IpAddr;
+
+use view::{Ipv6, Leads, Ours, View, record};
+
+use super::records::pointing_records;
+use super::words::{listed, shown, told};
+use super::{Expected, Seen, cdn};
+use crate::clock::Timestamp;
+use crate::dns::{Inquiry, Question, RecordType};
+use crate::model::{Check, CheckCode, DomainPattern, Hostname};
+
+/// What was seen.
+pub(super) struct Pointed {
+    /// Whether visitors are led here; what AAAA records say counts only where there are no A records.
+    pub(super) seen: Seen,
+    /// Whether a CA that asks this name asks us, over IPv4 and IPv6.
+    pub(super) reachable: Seen,
+    pub(super) checks: Vec<Check>,
+}
+
+pub(super) async fn look(
+    inquiry: &Inquiry<'_>,
+    pattern: &DomainPattern,
+    expected: &Expected,
+    now: Timestamp,
+) -> Pointed {
+    let name = match pattern {
+        DomainPattern::Exact(name) => name.clone(),
+        // Some name that nobody has asked for and that no record of its own stands at.
+        DomainPattern::Wildcard(parent) => {
+            let probe =
+                Hostname::parse(&format!("vestibule-{:08x}.{parent}", rand::random::<u32>()));
+            probe.unwrap_or_else(|_| parent.clone())
+        }
+    };
+    let ask = async |kind| inquiry.of_resolvers(Question::new(&name, kind)).await;
+    let (v4, v6, target) = tokio::join!(
+        ask(RecordType::A),
+        ask(RecordType::AAAA),
+        target_addresses(inquiry, expected)
+    );
+    let views = v4
+        .into_iter()
+        .zip(v6)
+        .map(|(v4, v6)| View::new(&name, v4, v6));
+    let mut addresses = expected.addresses.clone();
+    addresses.extend(target);
+    let ours = Ours {
+        target: expected.cname_target.as_ref().map(Hostname::as_str),
+        addresses,
+    };
+    judge(&views.collect::<Vec<_>>(), &ours, pattern, expected, now)
+}
+
+/// Where our own name leads: providers that flatten a CNAME give its addresses as the customer's own.
+async fn target_addresses(inquiry: &Inquiry<'_>, expected: &Expected) -> Vec<IpAddr> {
+    let Some(target) = &expected.cname_target else {
+        return Vec::new();
+    };
+    let ask = async |kind| {
+        let reply = inquiry.of_a_resolver(Question::new(target, kind)).await;
+        reply.map(|reply| reply.addresses()).unwrap_or_default()
+    };
+    let (mut v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
+    v4.extend(v6);
+    v4
+}
+
+fn judge(
+    views: &[View],
+    ours: &Ours<'_>,
+    pattern: &DomainPattern,
+    expected: &Expected,
+    now: Timestamp,
+) -> Pointed {
+    let leads: Vec<Leads> = views.iter().map(|view| view.leads(ours)).collect();
+    let wanted = wanted(pattern, expected);
+    let seen = match leads.as_slice() {
+        _ if wanted.is_none() => Seen::Unknown,
+        some if some.iter().all(|it| *it == Leads::Here) => Seen::Yes,
+        some if some
+            .iter()
+            .all(|it| !matches!(it, Leads::Here | Leads::Unknown)) =>
+        {
+            Seen::No
+        }
+        _ => Seen::Unknown,
+    };
+    let Some(wanted) = wanted else {
+        return not_configured(views, &leads, ours, pattern, now);
+    };
+    let check = |code, expected, observed, hint| Check {
+        code,
+        ok: false,
+        expected,
+        observed,
+        hint,
+        seen_by: views.iter().map(|view| view.by.clone()).collect(),
+        at: now.0,
+    };
+    let observed = told_of(views, |view| view.text(ours));
+    let hint = hint(seen, &leads, pattern, expected);
+    let mut checks = vec![Check {
+        ok: seen == Seen::Yes,
+        ..check(CheckCode::Pointing, wanted.clone(), observed, hint)
+    }];
+    if let Some(who) = proxy(views).filter(|_| seen == Seen::No) {
+        let observed = format!("{pattern} is served by {who}");
+        let hint = cdn::hint(who, &pattern.to_string(), &to_set(pattern, expected));
+        checks.push(check(CheckCode::Cdn, wanted, observed, Some(hint)));
+    }
+    // Where the A records do not lead here either, there is nothing apart to say of IPv6.
+    let ipv6 = match seen {
+        Seen::Yes => ipv6(views, ours, pattern),
+        _ => Ok(()),
+    };
+    let reachable = match (&ipv6, seen) {
+        (Err(fault), _) => fault.seen,
+        (Ok(()), seen) => seen,
+    };
+    if let Err(fault) = ipv6 {
+        checks.push(check(
+            CheckCode::Ipv6,
+            fault.expected,
+            fault.observed,
+            Some(fault.hint),
+        ));
+    }
+    Pointed {
+        seen,
+        reachable,
+        checks,
+    }
+}
+
+/// Somebody else's proxy that stands before the name.
+fn proxy(views: &[View]) -> Option<&'static str> {
+    let addresses: Vec<IpAddr> = views.iter().flat_map(View::addresses).collect();
+    let aliases: Vec<String> = views.iter().flat_map(|view| view.aliases.clone()).collect();
+    cdn::of(&aliases, &addresses)
+}
+
+struct Ipv6Fault {
+    seen: Seen,
+    expected: String,
+    observed: String,
+    hint: String,
+}
+
+fn ipv6(views: &[View], ours: &Ours<'_>, pattern: &DomainPattern) -> Result<(), Ipv6Fault> {
+    let found: Vec<Ipv6> = views.iter().map(|view| view.ipv6(ours)).collect();
+    if found.iter().all(|it| *it == Ipv6::Well) {
+        return Ok(());
+    }
+    let own = ours
+        .addresses
+        .iter()
+        .filter(|address| address.is_ipv6())
+        .map(record);
+    let own: Vec<String> = own.collect();
+    let expected = match own.is_empty() {
+        true => format!("no AAAA record at {pattern}"),
+        false => format!("no AAAA record at {pattern}, or {}", listed(&own)),
+    };
+    let wrong = found.iter().filter_map(|it| match it {
+        Ipv6::Elsewhere(addresses) => Some(addresses.iter().map(record)),
+        _ => None,
+    });
+    let mut wrong: Vec<String> = wrong.flatten().collect();
+    wrong.sort();
+    wrong.dedup();
+    Err(match wrong.is_empty() {
+        false => Ipv6Fault {
+            seen: Seen::No,
+            expected,
+            observed: listed(&wrong),
+            hint: format!(
+                "Remove the AAAA record of {pattern}: whoever has IPv6, a CA first of all, is led there and not here."
+            ),
+        },
+        true => Ipv6Fault {
+            seen: Seen::Unknown,
+            expected,
+            observed: told_of(views, |view| match view.ipv6(ours) {
+                Ipv6::Unknown(error) => error,
+                _ => "as it should be".to_owned(),
+            }),
+            hint: format!(
+                "The name servers answer for A and not for AAAA; a CA refuses a name of which it cannot know whether it has \
+                 IPv6. Ask the DNS provider of {pattern}."
+            ),
+        },
+    })
+}
+
+/// Where we do not know where names should lead, a name that leads anywhere is let be.
+fn not_configured(
+    views: &[View],
+    leads: &[Leads],
+    ours: &Ours<'_>,
+    pattern: &DomainPattern,
+    now: Timestamp,
+) -> Pointed {
+    let somewhere = leads.iter().any(|it| *it == Leads::Elsewhere);
+    let check = Check {
+        code: CheckCode::Pointing,
+        ok: somewhere,
+        expected: format!("{pattern} leads somewhere: neither `domains.cname_target` nor `domains.addresses` says where to"),
+        observed: told_of(views, |view| view.text(ours)),
+        hint: (!somewhere).then(|| "Set `domains.cname_target` or `domains.addresses`; then customers can be told what to enter.".to_owned()),
+        seen_by: views.iter().map(|view| view.by.clone()).collect(),
+        at: now.0,
+    };
+    Pointed {
+        seen: Seen::Unknown,
+        reachable: if somewhere { Seen::Yes } else { Seen::Unknown },
+        checks: vec![check],
+    }
+}
+
+/// How the name could lead here; nothing where we do not know it ourselves.
+fn wanted(pattern: &DomainPattern, expected: &Expected) -> Option<String> {
+    let target = expected
+        .cname_target
+        .iter()
+        .map(|target| format!("CNAME {target}"));
+    let addresses: Vec<String> = expected.addresses.iter().map(record).collect();
+    let by_address = (!addresses.is_empty()).then(|| listed(&addresses));
+    let ways: Vec<String> = target.chain(by_address).collect();
+    (!ways.is_empty()).then(|| format!("{pattern} {}", ways.join(", or ")))
+}
+
+/// What the customer should enter, of the ways there are.
+fn to_set(pattern: &DomainPattern, expected: &Expected) -> String {
+    let records = pointing_records(pattern, expected).into_iter();
+    let lines: Vec<String> = records
+        .map(|it| format!("{} {} {}", it.name, it.kind, it.value))
+        .collect();
+    listed(&lines)
+}
+
+fn hint(
+    seen: Seen,
+    leads: &[Leads],
+    pattern: &DomainPattern,
+    expected: &Expected,
+) -> Option<String> {
+    let set = to_set(pattern, expected);
+    let name = match pattern {
+        DomainPattern::Exact(name) => shown(name),
+        DomainPattern::Wildcard(_) => pattern.to_string(),
+    };
+    match seen {
+        Seen::Yes => None,
+        Seen::No if leads.contains(&Leads::Partly) => Some(format!(
+            "Some records of {name} lead here and some elsewhere: remove the others, and keep: {set}"
+        )),
+        Seen::No if leads.contains(&Leads::Elsewhere) => Some(format!(
+            "Change the records of {name} at the DNS provider to: {set}"
+        )),
+        Seen::No => Some(format!("Set this record at the DNS provider: {set}")),
+        Seen::Unknown if leads.contains(&Leads::Unknown) => {
+            Some("Not every resolver answered; it is looked at again by itself.".to_owned())
+        }
+        Seen::Unknown => Some(
+            "Resolvers still remember different records; it is looked at again by itself."
+                .to_owned(),
+        ),
+    }
+}
+
+fn told_of(views: &[View], text: impl Fn(&View) -> String) -> String {
+    let said = views.iter().map(|view| (view.by.clone(), text(view)));
+    told(&said.collect::<Vec<_>>())
+}

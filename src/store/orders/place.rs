@@ -1,0 +1,90 @@
+//! The two moments of an order that must be one step with something else: what it costs, and what it brings.
+
+use crate::clock::Timestamp;
+use crate::model::DomainPattern;
+use crate::seal::Sealer;
+use crate::store::acme_budget::{self, Charge};
+use crate::store::certificate_import::{self, NewCertificate};
+use crate::store::signing_keys::{self, KEYS_LOCK};
+use crate::store::{BULK, CertificateChange, Changed, Store, StoreError, WRITE};
+
+use super::{CertificateOrder, Hold, ORDERS_LOCK, save};
+
+/// Whether an order may be placed now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placing {
+    /// Yes: it is paid for, and the row says that it is being placed.
+    Paid,
+    /// Not before this moment: the budgets do not have it. Nothing has changed.
+    NotBefore(Timestamp),
+    /// The lease has ended.
+    Lost,
+}
+
+impl Store {
+    /// Saves `order`, whose key `sealer` sealed, as one that is about to be placed, and takes all of `charges`, in one step: a node that
+    /// dies at any moment has spent no more than this, and no two nodes spend the same.
+    pub async fn begin_placing(
+        &self,
+        order: &CertificateOrder,
+        holder: &str,
+        charges: &[Charge],
+        sealer: &Sealer,
+    ) -> Result<Placing, StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            // Whoever seals anew meanwhile would leave the key behind.
+            tx.lock(KEYS_LOCK).await?;
+            signing_keys::check_sealed_by(&mut tx, sealer).await?;
+            tx.lock(ORDERS_LOCK).await?;
+            if let Err(later) = acme_budget::spend(&mut tx, charges).await? {
+                return Ok(Placing::NotBefore(later));
+            }
+            if !save(&mut tx, order, holder, Hold::Keep).await? {
+                return Ok(Placing::Lost);
+            }
+            tx.finish_unannounced().await?;
+            Ok(Placing::Paid)
+        };
+        self.timed("order_place", WRITE, work).await
+    }
+
+    /// Keeps the certificate that an order brought, its key sealed by `sealer`, saves the order and releases it, in one step, and gives
+    /// back what of the budgets was not used. False where the lease has ended or nobody wants the certificate any more: then nothing is
+    /// kept.
+    pub async fn keep_issued(
+        &self,
+        order: &CertificateOrder,
+        holder: &str,
+        new: &NewCertificate,
+        sealer: &Sealer,
+        refunds: &[Charge],
+    ) -> Result<bool, StoreError> {
+        let list = std::slice::from_ref(new);
+        let rows = self.certificate_rows(list, sealer);
+        let work = async {
+            let mut tx = self.writing().await?;
+            tx.lock(KEYS_LOCK).await?;
+            signing_keys::check_sealed_by(&mut tx, sealer).await?;
+            if !refunds.is_empty() {
+                tx.lock(ORDERS_LOCK).await?;
+                acme_budget::refund(&mut tx, refunds).await?;
+            }
+            if !save(&mut tx, order, holder, Hold::Release).await? {
+                return Ok(false);
+            }
+            certificate_import::put(&mut tx, list, &rows).await?;
+            let names: Vec<_> = new.names.iter().map(ToString::to_string).collect();
+            tx.audit("cert.issue", &names.join(" "), &new.fingerprint)
+                .await?;
+            let present = |pattern: &DomainPattern| CertificateChange {
+                pattern: pattern.clone(),
+                present: true,
+            };
+            let changes = new.names.iter().map(present).collect();
+            tx.finish(&Changed::Certificates(changes)).await?;
+            Ok(true)
+        };
+        self.timed("order_issued", BULK, work).await
+    }
+}

@@ -1,0 +1,81 @@
+//! A step that did not come to its end: what becomes of its row.
+
+use std::time::Duration;
+
+use super::setback::Setback;
+use super::{Certificates, StepError};
+use crate::acme::AcmeError;
+use crate::store::{CertificateOrder, Hold, OrderStage};
+
+impl Certificates {
+    /// What becomes of a row whose step failed.
+    pub(super) async fn fail(
+        &self,
+        order: &mut CertificateOrder,
+        error: StepError,
+    ) -> Result<(), StepError> {
+        let setback = match &error {
+            StepError::Store(_) => return Err(error),
+            StepError::Lost => return Ok(()),
+            StepError::Busy => {
+                order.next_at = self.parts.clock.now().plus(Duration::from_secs(2)).0;
+                return self.save(order, Hold::Release).await;
+            }
+            StepError::Slow => Setback::of_ca(error.to_string()),
+            StepError::Acme(error) => Setback::of(error, &order.pattern),
+        };
+        match &error {
+            StepError::Acme(AcmeError::AccountUnknown) => {
+                self.accounts.forget(self.issuer_of(order)).await;
+            }
+            // It may be the wish to replace a certificate that the CA does not like.
+            StepError::Acme(AcmeError::Refused(_)) if order.stage == OrderStage::Placing => {
+                order.window = None;
+            }
+            // The CA has the order, and will still have it when it can be asked again.
+            StepError::Slow
+            | StepError::Acme(AcmeError::Unavailable { .. } | AcmeError::RateLimited { .. })
+                if order.stage == OrderStage::Placed && !self.is_stuck(order) =>
+            {
+                let asked = match &error {
+                    StepError::Acme(error) => error.retry_after(),
+                    _ => None,
+                };
+                return self.look_later(order, asked).await.map(drop);
+            }
+            _ => {}
+        }
+        self.set_back(order, setback).await
+    }
+
+    /// Saves a failure, gives back what it did not use, and leaves the CA alone where it asks for that.
+    pub(super) async fn set_back(
+        &self,
+        order: &mut CertificateOrder,
+        setback: Setback,
+    ) -> Result<(), StepError> {
+        let at = self.issuer_of(order);
+        let issuer = &self.parts.issuers[at];
+        let (ca, now) = (issuer.ca.id(), self.parts.clock.now());
+        let refunds = match order.stage {
+            OrderStage::Due | OrderStage::Kept => Vec::new(),
+            _ => issuer.limits.refunds(order, ca, setback.outcome()),
+        };
+        self.count(at, setback.result());
+        tracing::info!(hostname = %order.pattern, ca, ?setback, "no certificate yet");
+        if let Some(hold) = setback.hold() {
+            self.parts.store.hold_ca(ca, now.plus(hold)).await?;
+        }
+        let next = &self.parts.issuers[(at + 1) % self.parts.issuers.len()];
+        let next_ca = (self.parts.issuers.len() > 1).then(|| next.ca.id().to_owned());
+        self.chance(|rng| setback.write(order, next_ca, now, rng));
+        let saved = self
+            .parts
+            .store
+            .save_order(order, &self.parts.holder, Hold::Release, &refunds);
+        match saved.await? {
+            true => Ok(()),
+            false => Err(StepError::Lost),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A certificate that is due: whom to ask, whether the name is ready, whether it can be afforded; then the order.
+
+use rand::Rng;
+
+use super::accounts::Opened;
+use super::setback::Setback;
+use super::{Certificates, Next, StepError, request};
+use crate::acme::NewOrder;
+use crate::clock::Timestamp;
+use crate::model::certificate::CertificateSource;
+use crate::model::{ChallengeKind, Check, CheckCode, DomainPattern};
+use crate::store::{CertificateOrder, CertificateStore, Hold, OrderStage, Placing};
+use crate::tasks::certificates::seams::{AskedOrder, Cleared};
+
+/// Where an order goes, once nothing stands in its way.
+struct Way {
+    at: usize,
+    opened: Opened,
+    kind: ChallengeKind,
+}
+
+/// Whether an order has to wait.
+enum PutOff {
+    No,
+    /// The CA asked to be left alone until then.
+    Held(Timestamp),
+    /// The budgets have it then.
+    Unaffordable(Timestamp),
+}
+
+/// What there is to do instead of ordering.
+enum Instead {
+    Later(Timestamp),
+    Back(Setback),
+}
+
+impl Certificates {
+    /// Places an order for a name that is due, or says when to try again.
+    pub(super) async fn place(&self, order: &mut CertificateOrder) -> Result<Next, StepError> {
+        let now = self.parts.clock.now();
+        if let Some(until) = (self.parts.covered)(&order.pattern).filter(|until| *until > now) {
+            return self.later(order, until.min(now.plus(LOOK_AT_FILES))).await;
+        }
+        let way = match self.way(order).await? {
+            Ok(way) => way,
+            Err(Instead::Later(at)) => return self.later(order, at).await,
+            Err(Instead::Back(setback)) => {
+                self.set_back(order, setback).await?;
+                return Ok(Next::Done);
+            }
+        };
+        let replaces = self.replaced(order, way.at).await?;
+        if let Some(instead) = self.pay(order, &way, replaces.is_some()).await? {
+            return self.later(order, instead).await;
+        }
+        let new = NewOrder {
+            names: vec![order.pattern.clone()],
+            profile: self.parts.issuers[way.at].profile.clone(),
+            replaces,
+        };
+        let url = way.opened.account.place(&new).await?;
+        order.order_url = Some(url);
+        order.stage = OrderStage::Placed;
+        self.save(order, Hold::Keep).await?;
+        Ok(Next::Go)
+    }
+
+    /// Looks for a CA that the name is ready for. A CA that its CAA records forbid is passed over; whatever else is wrong with the name is
+    /// wrong for all of them.
+    async fn way(&self, order: &CertificateOrder) -> Result<Result<Way, Instead>, StepError> {
+        let first = self.issuer_of(order);
+        let many = self.parts.issuers.len();
+        let mut blocked = None;
+        for step in 0..many {
+            let at = (first + step) % many;
+            let issuer = &self.parts.issuers[at];
+            let kinds = issuer.kinds_for(&order.pattern);
+            if kinds.is_empty() {
+                let check = no_kind(&order.pattern, issuer.ca.id(), self.parts.clock.now());
+                blocked.get_or_insert(vec![check]);
+                continue;
+            }
+            match self.put_off(order, at).await? {
+                PutOff::No => {}
+                // Whoever asks for so much patience is passed over, as long as there is somebody else.
+                PutOff::Held(until) if self.is_long(until) && step + 1 < many => continue,
+                PutOff::Held(until) => return Ok(Err(Instead::Later(until))),
+                PutOff::Unaffordable(until) => return Ok(Err(Instead::Later(until))),
+            }
+            let opened = self.account(at).await?;
+            let asked = AskedOrder {
+                pattern: &order.pattern,
+                kinds: &kinds,
+                ca: &opened.facts,
+            };
+            match self.parts.preflight.may_order(&asked).await {
+                Cleared::Go(mut kinds) if !kinds.is_empty() => {
+                    // Another way each time: what failed by one may work by the next.
+                    let turn = usize::try_from(order.attempts).unwrap_or(0) % kinds.len();
+                    let kind = kinds.swap_remove(turn);
+                    return Ok(Ok(Way { at, opened, kind }));
+                }
+                Cleared::Go(_) => {
+                    let check = no_kind(&order.pattern, issuer.ca.id(), self.parts.clock.now());
+                    blocked.get_or_insert(vec![check]);
+                }
+                Cleared::Wait(checks) => {
+                    let only_caa = is_only_caa(&checks);
+                    let seen = blocked.get_or_insert(checks);
+                    if !only_caa {
+                        return Ok(Err(Instead::Back(Setback::Blocked(seen.clone()))));
+                    }
+                }
+            }
+        }
+        let seen = blocked.unwrap_or_default();
+        Ok(Err(Instead::Back(Setback::Blocked(seen))))
+    }
+
+    /// Whether the order has to wait at a CA. Asked before the name is looked at, which costs others something too.
+    async fn put_off(&self, order: &CertificateOrder, at: usize) -> Result<PutOff, StepError> {
+        let issuer = &self.parts.issuers[at];
+        let replaces = issuer.may_replace(order);
+        let charges = issuer.limits.charges(order, issuer.ca.id(), replaces);
+        let price = self
+            .parts
+            .store
+            .acme_price(issuer.ca.id(), &charges)
+            .await?;
+        let now = self.parts.clock.now();
+        Ok(match (price.held_until > now, price.free_at > now) {
+            (true, _) => PutOff::Held(price.held_until),
+            (_, true) => PutOff::Unaffordable(price.free_at),
+            _ => PutOff::No,
+        })
+    }
+
+    /// Draws the key and pays; when that can be done, where not now.
+    async fn pay(
+        &self,
+        order: &mut CertificateOrder,
+        way: &Way,
+        replaces: bool,
+    ) -> Result<Option<Timestamp>, StepError> {
+        let issuer = &self.parts.issuers[way.at];
+        let kind = issuer.key;
+        let key = tokio::task::spawn_blocking(move || request::new_key(kind)).await;
+        let key = key.map_err(StepError::unusable)?;
+        let key = key.map_err(StepError::unusable)?;
+        let sealer = self.sealer()?;
+        let charges = issuer.limits.charges(order, issuer.ca.id(), replaces);
+        let mut placing = order.clone();
+        placing.stage = OrderStage::Placing;
+        placing.ca = Some(issuer.ca.id().to_owned());
+        placing.kind = Some(way.kind);
+        placing.sealed_key = Some(sealer.seal(&order.purpose(), key.expose()));
+        placing.replaces = replaces;
+        placing.placed_at = Some(self.parts.clock.now().0);
+        placing.polls = 0;
+        placing.attempts = order.attempts.saturating_add(1);
+        placing.checks = Vec::new();
+        if placing.ca != order.ca && order.ca.is_some() {
+            placing.ca_failures = 0;
+        }
+        let begun = self
+            .parts
+            .store
+            .begin_placing(&placing, &self.parts.holder, &charges, &sealer);
+        match begun.await? {
+            Placing::Paid => {
+                *order = placing;
+                Ok(None)
+            }
+            Placing::NotBefore(at) => Ok(Some(at)),
+            Placing::Lost => Err(StepError::Lost),
+        }
+    }
+
+    /// The certificate (DER) that an order at the CA number `at` takes the place of, where that makes a difference to the CA.
+    async fn replaced(
+        &self,
+        order: &CertificateOrder,
+        at: usize,
+    ) -> Result<Option<Vec<u8>>, StepError> {
+        match self.parts.issuers[at].may_replace(order) {
+            true => self.certificate_of(&order.pattern).await,
+            false => Ok(None),
+        }
+    }
+
+    /// The name's own certificate from a CA, DER.
+    pub(super) async fn certificate_of(
+        &self,
+        pattern: &DomainPattern,
+    ) -> Result<Option<Vec<u8>>, StepError> {
+        let looked = self.parts.store.certificate_for(pattern).await?;
+        let own = looked.certificate.filter(|it| {
+            it.about.pattern == *pattern && it.about.source == CertificateSource::Acme
+        });
+        Ok(own.and_then(|it| crate::tls::facing_der(&it.chain)))
+    }
+
+    /// Nothing is wrong, and it is not time yet. A little later by chance: many may wait for the same.
+    async fn later(&self, order: &mut CertificateOrder, at: Timestamp) -> Result<Next, StepError> {
+        let chance = self.chance(|rng| rng.random_range(0..=5_000_i64));
+        order.next_at = at.0.saturating_add(chance);
+        self.save(order, Hold::Release).await?;
+        Ok(Next::Done)
+    }
+}
+
+/// How often it is looked whether the operator's files still cover a name.
+const LOOK_AT_FILES: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
+
+fn is_only_caa(checks: &[Check]) -> bool {
+    let mut bad = checks.iter().filter(|check| !check.ok);
+    !checks.is_empty() && bad.all(|check| check.code == CheckCode::Caa)
+}
+
+fn no_kind(pattern: &DomainPattern, ca: &str, now: Timestamp) -> Check {
+    let wildcard = matches!(pattern, DomainPattern::Wildcard(_));
+    Check {
+        code: CheckCode::Challenge,
+        ok: false,
+        expected: "a kind of challenge that the name can have".to_owned(),
+        observed: match wildcard {
+            true => format!("a wildcard can have dns-01 only, and {ca} is not asked for it"),
+            false => format!("none that {ca} is asked for"),
+        },
+        hint: Some("`challenges` of [[acme]] says which are asked for".to_owned()),
+        seen_by: Vec::new(),
+        at: now.0,
+    }
+}
