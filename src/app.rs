@@ -53,6 +53,8 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
     /// The scrapers' listener.
     pub metrics: Option<SocketAddr>,
+    /// Where our own zone is answered, by datagrams and connections.
+    pub name_server: Vec<SocketAddr>,
 }
 
 /// Why an edge did not start.
@@ -142,6 +144,7 @@ impl Edge {
         {
             let _inside = control.enter();
             parts.serve_operator(sockets.admin, sockets.metrics)?;
+            parts.serve_zone(config, sockets.name_server);
         }
         let (alive, ended) = mpsc::channel(1);
         let threads = start_threads(parts.shared(), sockets.edges, config.edge.workers, &alive)?;

@@ -26,6 +26,7 @@ pub mod upstream;
 pub mod decide;
 // 5 callers
 pub mod admin;
+pub mod nameserver;
 pub mod proxy;
 pub mod tasks;
 // 6 wiring

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Addresses, StartError};
 use crate::config::Config;
+use crate::nameserver;
 use crate::proxy::{self, Bound, Kind};
 
 /// Every bound socket of a node.
@@ -14,6 +15,8 @@ pub(super) struct Sockets {
     pub(super) admin: Option<std::net::TcpListener>,
     /// The scrapers'.
     pub(super) metrics: Option<std::net::TcpListener>,
+    /// Those of our own zone.
+    pub(super) name_server: Vec<nameserver::Sockets>,
 }
 
 pub(super) fn bind(config: &Config) -> Result<Sockets, StartError> {
@@ -36,7 +39,15 @@ pub(super) fn bind(config: &Config) -> Result<Sockets, StartError> {
         edges,
         admin: single(config.admin.listen)?,
         metrics: single(config.metrics.listen)?,
+        name_server: name_server(config)?,
     })
+}
+
+fn name_server(config: &Config) -> Result<Vec<nameserver::Sockets>, StartError> {
+    let addresses = config.acme_dns.iter().flat_map(|it| &it.listen);
+    addresses
+        .map(|address| nameserver::Sockets::bind(*address).map_err(listen(*address)))
+        .collect()
 }
 
 fn one(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
@@ -69,6 +80,7 @@ impl Sockets {
             https: of(Kind::Https),
             admin: local(&self.admin),
             metrics: local(&self.metrics),
+            name_server: self.name_server.iter().map(|it| it.address()).collect(),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::guard::Guard;
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
 use crate::model::{Causes, Hostname};
+use crate::nameserver::{self, NameServer};
 use crate::proxy::Shared;
 use crate::proxy::access_log::{AccessLog, AccessLogGuard};
 use crate::resolve::{Resolver, Tokens};
@@ -117,6 +118,24 @@ impl Parts {
             ));
         }
         Ok(())
+    }
+
+    /// Starts answering for our own zone.
+    pub(super) fn serve_zone(&self, config: &Config, sockets: Vec<nameserver::Sockets>) {
+        let Some(settings) = &config.acme_dns else {
+            return;
+        };
+        let challenges = Arc::clone(&self.shared.challenges);
+        let server = NameServer::new(settings, &config.domains.addresses, challenges);
+        let server = Arc::new(server);
+        for sockets in sockets {
+            let (server, stopping) = (Arc::clone(&server), self.shared.stopping.clone());
+            tokio::spawn(async move {
+                if let Err(error) = sockets.serve(server, stopping).await {
+                    tracing::error!(%error, "the name server's sockets could not be taken over");
+                }
+            });
+        }
     }
 
     fn admin_state(&self, hostnames: &Arc<[Hostname]>) -> AdminState {

@@ -29,6 +29,7 @@ mod hosts;
 mod http2;
 mod layers;
 mod limits;
+mod name_server;
 mod naming;
 mod observe;
 mod outage;

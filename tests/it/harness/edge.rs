@@ -61,6 +61,11 @@ impl Edge {
         }
     }
 
+    /// Where it listens.
+    pub fn addresses(&self) -> &app::Addresses {
+        &self.addresses
+    }
+
     /// Where its first plain listener is.
     pub fn http(&self) -> SocketAddr {
         self.addresses.http[0]
