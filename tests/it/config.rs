@@ -20,7 +20,9 @@ fn without_a_file_there_is_what_is_built_in() {
 
 #[test]
 fn every_fault_is_reported_in_one_run() {
-    let folder = Folder::new("[edge]\nhtpp = [\"127.0.0.1:80\"]\nworkers = \"two\"\n[domains]\n");
+    let folder = Folder::new(
+        "[edge]\nhtpp = [\"127.0.0.1:80\"]\nworkers = \"two\"\nproxy_protocol = true\n",
+    );
     let ran = folder.run_with_env(&["check"], &[("VESTIBULE_LOG__LEVEL", "loud")]);
     assert_eq!(ran.code, 2);
     assert_eq!(ran.out, "");
@@ -28,7 +30,7 @@ fn every_fault_is_reported_in_one_run() {
         "vestibule.toml:2:1",
         "did you mean `http`?",
         "vestibule.toml:3:11",
-        "vestibule.toml:4:2",
+        "vestibule.toml:4:1",
         "not supported yet",
         "environment variable VESTIBULE_LOG__LEVEL:1:",
         "error: the configuration has 4 faults",
