@@ -1,6 +1,19 @@
 //! Certificate authorities: their protocol (RFC 8555, RFC 9773), each behind one small interface. What is ordered when, where challenges are
 //! put and what is kept is the callers' business; nothing here waits longer than for one exchange with the CA.
 
+mod account;
+mod ca;
+mod csr;
+mod directory;
+mod exchange;
+mod fault;
+mod renewal;
+mod standing;
+mod view;
+
+pub use ca::AcmeCa;
+pub use csr::{request, request_with};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +31,8 @@ pub trait Ca: Send + Sync + 'static {
     /// What it says of itself.
     fn directory(&self) -> BoxFuture<'_, Result<Directory, AcmeError>>;
     /// The account whose key is in `saved` (as [`OpenedAccount::credentials`] gave it), or a new one. An account that the CA no longer
-    /// knows is registered anew once, with the same key.
+    /// knows is registered anew once, with the same key (another one where the CA asks for a binding to an external account). That it is
+    /// unknown comes out when it is used: whoever hears [`AcmeError::AccountUnknown`] opens it again with what was saved.
     fn open_account<'a>(
         &'a self,
         saved: Option<&'a Secret>,

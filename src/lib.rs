@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod http1;
 pub mod metrics;
+pub mod outgoing;
 pub mod runtime;
 pub mod seal;
 pub mod shutdown;

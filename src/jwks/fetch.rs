@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{KeySet, KeySetError, MAX_KEY_SET, RefusedKey};
+use crate::outgoing::{USER_AGENT, system_roots};
 
 /// Largest answer head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -109,8 +110,7 @@ pub struct Fetcher {
 impl Fetcher {
     /// Trusts the system's CA certificates. Every fetch ends within `limit`.
     pub fn system(limit: Duration) -> Result<Self, SetupError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let roots = system_roots();
         if roots.is_empty() {
             return Err(SetupError::NoRoots);
         }
@@ -284,10 +284,7 @@ impl KeySetUrl {
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .header(header::ACCEPT_ENCODING, "identity")
             .header(header::CONNECTION, "close")
-            .header(
-                header::USER_AGENT,
-                concat!("vestibule/", env!("CARGO_PKG_VERSION")),
-            )
+            .header(header::USER_AGENT, USER_AGENT)
             .body(Empty::new())
             .map_err(|_| FetchError::NoAddress(self.host.clone()))
     }

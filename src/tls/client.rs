@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use super::fault::CertificateFault;
 use super::load;
 use super::protocol::provider;
-use crate::model::Causes;
+use crate::outgoing::system_roots;
 
 /// Why application servers cannot be verified.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +33,7 @@ pub enum ClientConfigError {
 /// A configuration for HTTP/1.1 over TLS that believes the system's roots and those in `ca_file` (PEM). A system without roots is
 /// no error: then only `ca_file` is believed, and without one nobody.
 pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ClientConfigError> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        tracing::warn!(error = %Causes(error), "some of the system's CA certificates cannot be read");
-    }
-    // Some systems ship a root that nobody can parse; it is not worth more than the others.
-    roots.add_parsable_certificates(native.certs);
+    let mut roots = system_roots();
     if let Some(path) = ca_file {
         for certificate in load::read_chain(path).map_err(ClientConfigError::CaFile)? {
             roots

@@ -1,6 +1,7 @@
 //! What the tests start and stop: servers, databases, edges.
 
 pub mod assertion;
+pub mod challtestsrv;
 pub mod client;
 pub mod edge;
 pub mod fault_proxy;
@@ -11,8 +12,10 @@ pub mod identity;
 pub mod issuer;
 pub mod jwks_server;
 pub mod mint;
+pub mod pebble;
 pub mod postgres;
 pub mod process;
+pub mod stub_ca;
 pub mod upstream;
 
 /// Waits for something that comes about on its own, asking again and again; the bound is for a test that hangs.

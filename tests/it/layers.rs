@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 const GROUND: &[&str] = &[
-    "config", "http1", "metrics", "clock", "runtime", "shutdown", "seal", "model",
+    "config", "http1", "metrics", "clock", "outgoing", "runtime", "shutdown", "seal", "model",
 ];
 
 /// What each module may import besides itself. `app`, `cli` and `main` may import anything.
@@ -19,6 +19,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("http1", only(&["model"])),
         ("metrics", only(&["model"])),
         ("clock", only(&["model"])),
+        ("outgoing", only(&["model"])),
         ("runtime", only(&["model"])),
         ("shutdown", only(&["model"])),
         ("seal", only(&["model"])),
@@ -27,8 +28,8 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
             only(&["model", "config", "clock", "metrics", "seal"]),
         ),
         ("dns", only(&["model", "config"])),
-        ("acme", only(&["model", "config", "clock"])),
-        ("jwks", only(&["model", "config", "clock"])),
+        ("acme", only(&["model", "config", "clock", "outgoing"])),
+        ("jwks", only(&["model", "config", "clock", "outgoing"])),
         ("resolve", with_ground(&["store", "jwks"])),
         ("guard", only(&["model", "clock", "metrics", "config"])),
         ("sign", only(&["model", "clock", "config", "seal"])),

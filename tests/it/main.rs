@@ -6,6 +6,7 @@
 )]
 #![expect(unreachable_pub, reason = "a test binary exports nothing")]
 
+mod acme;
 mod admin;
 mod assertion;
 mod backup;

@@ -1,20 +1,29 @@
 //! A CA made for one test, with a certificate for a server.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tempfile::NamedTempFile;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// A server's certificate and the CA that signed it.
 pub(crate) struct TestIdentity {
     ca: NamedTempFile,
     /// For a server that proves to be the names asked for.
     pub(crate) server: Arc<ServerConfig>,
+    /// The server's certificate, PEM.
+    pub(crate) certificate: String,
+    /// Its key, PEM.
+    pub(crate) key: String,
 }
 
 impl TestIdentity {
@@ -41,7 +50,27 @@ impl TestIdentity {
         Self {
             ca: file,
             server: Arc::new(server),
+            certificate: leaf.pem(),
+            key: key.serialize_pem(),
         }
+    }
+
+    /// A connection to a server that shows this certificate, at the address it is for.
+    pub(crate) async fn connect(&self, address: SocketAddr) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(self.ca_file()).unwrap())
+            .unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(address).await.unwrap();
+        TlsConnector::from(Arc::new(config))
+            .connect(address.ip().into(), stream)
+            .await
+            .unwrap()
     }
 
     /// The CA's certificate in PEM; the file lives as long as `self`.
