@@ -16,6 +16,7 @@ use crate::proxy::{self, Bound, Kind, Shared};
 use crate::shutdown::{Shutdown, Stopping};
 use crate::store::StoreError;
 
+mod certificates;
 mod keys;
 mod listeners;
 mod logging;
@@ -96,6 +97,9 @@ pub enum StartError {
     /// The system's resolver settings cannot be read.
     #[error("host names cannot be looked up")]
     Dns(#[source] crate::dns::DnsError),
+    /// A certificate authority cannot be set up.
+    #[error("a certificate authority cannot be asked")]
+    Acme(#[source] crate::acme::AcmeError),
     /// The certificates cannot be read.
     #[error("the certificates cannot be set up")]
     Tls(#[source] crate::tls::SetupError),

@@ -1,50 +1,117 @@
-//! Customers' names: who looks at them on this node.
+//! Customers' names and their certificates: who looks at them and orders on this node.
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::StartError;
+use super::certificates::Ordering;
 use super::open::StoreOpener;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domains::{Expected, Looker};
 use crate::metrics::Metrics;
+use crate::model::{DomainPattern, LookupKey};
 use crate::shutdown::Stopping;
+use crate::store::Changed;
+use crate::tasks::certificates::Wake;
 use crate::tasks::domains::{self as looks, DomainTask, NameWatch};
 use crate::tls::Inventory;
 
-/// Looks at names for as long as the process lives, from the moment when the store is open.
+/// Tells those who look after names that there may be something to do.
+#[derive(Clone, Default)]
+pub(super) struct Stirrer {
+    names: Arc<Notify>,
+    certificates: Arc<Wake>,
+}
+
+impl Stirrer {
+    /// Of a change in the store.
+    pub(super) fn told(&self, changed: &Changed) {
+        match changed {
+            Changed::Tenant { names, .. } => {
+                self.certificates.names(names.iter().filter_map(pattern))
+            }
+            Changed::Certificates(changes) if !changes.is_empty() => {
+                self.names.notify_one();
+                let names = changes.iter().map(|change| change.pattern.clone());
+                self.certificates.names(names);
+            }
+            Changed::Certificates(_) | Changed::Bulk | Changed::Unknown => {
+                self.names.notify_one();
+                self.certificates.everything();
+            }
+            Changed::SigningKeys => {}
+        }
+    }
+}
+
+/// Looks after names for as long as the process lives, from the moment when the store is open.
 pub(super) fn watch(
     config: &Config,
     clock: &Clock,
     (metrics, inventory): (&Arc<Metrics>, Option<&Arc<Inventory>>),
     opener: &Arc<StoreOpener>,
     stopping: &Stopping,
-) -> Result<(), StartError> {
-    let (inventory, time) = (inventory.cloned(), clock.clone());
-    let own_certificate = move |pattern: &_| {
-        let inventory = inventory.as_ref();
-        inventory.is_some_and(|it| it.folder_covers(pattern, time.now()))
-    };
-    let watch = NameWatch {
-        looker: Looker::new(&config.domains).map_err(StartError::Dns)?,
-        expected: Expected::new(&config.domains, &config.acme, config.acme_dns.as_ref()),
-        settings: looks::settings(config),
-        clock: clock.clone(),
-        own_certificate: Box::new(own_certificate),
-    };
+) -> Result<Stirrer, StartError> {
+    let stirrer = Stirrer::default();
+    let looker = Looker::new(&config.domains).map_err(StartError::Dns)?;
+    let ordering = Ordering::new(
+        config,
+        clock,
+        (metrics, inventory),
+        looker.clone(),
+        (&stirrer.certificates, &stirrer.names),
+    )?;
+    let watch = Arc::new(name_watch(config, clock, inventory, looker));
     let cooloff = config.domains.cooloff;
     let (metrics, opener, stopping) = (Arc::clone(metrics), Arc::clone(opener), stopping.clone());
+    let Stirrer {
+        names,
+        certificates,
+    } = stirrer.clone();
     tokio::spawn(async move {
+        let store = opener.store_once_open().await;
+        if let Some(ordering) = ordering {
+            tokio::spawn(ordering.on(&store).run(stopping.clone()));
+        }
         let task = DomainTask {
-            store: opener.store_once_open().await.acting_as("node"),
-            watch: Arc::new(watch),
+            store: store.acting_as("node"),
+            watch,
             cooloff,
-            wake: Arc::new(Notify::new()),
+            wake: names,
+            changed: Box::new(move |pattern| certificates.names([pattern.clone()])),
             metrics,
         };
         task.run(stopping).await;
     });
-    Ok(())
+    Ok(stirrer)
+}
+
+fn name_watch(
+    config: &Config,
+    clock: &Clock,
+    inventory: Option<&Arc<Inventory>>,
+    looker: Looker,
+) -> NameWatch {
+    let (inventory, time) = (inventory.cloned(), clock.clone());
+    let own_certificate = move |pattern: &DomainPattern| {
+        let inventory = inventory.as_ref();
+        inventory.is_some_and(|it| it.folder_covers(pattern, time.now()))
+    };
+    NameWatch {
+        looker,
+        expected: Expected::new(&config.domains, &config.acme, config.acme_dns.as_ref()),
+        settings: looks::settings(config),
+        clock: clock.clone(),
+        own_certificate: Box::new(own_certificate),
+    }
+}
+
+fn pattern(key: &LookupKey) -> Option<DomainPattern> {
+    match key {
+        LookupKey::Domain(name) => Some(DomainPattern::Exact(name.clone())),
+        LookupKey::Wildcard(parent) => Some(DomainPattern::Wildcard(parent.clone())),
+        LookupKey::Slug(_) | LookupKey::Id(_) => None,
+    }
 }

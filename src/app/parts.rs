@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::keys::NodeKeys;
-use super::names;
+use super::names::{self, Stirrer};
 use super::open::StoreOpener;
 use super::{Addresses, StartError, system};
 use crate::admin::{self, AdminState, Readiness};
@@ -206,14 +206,14 @@ impl Routes {
         if !open {
             keys.restore(remembered)?;
         }
-        names::watch(
+        let stirrer = names::watch(
             config,
             clock,
             (metrics, inventory.as_ref()),
             &opener,
             &stopping,
         )?;
-        follow(config, clock, (&resolver, inventory), &opener);
+        follow(config, clock, (&resolver, inventory), &opener, stirrer);
         if open {
             first_contact(&resolver).await;
         }
@@ -291,6 +291,7 @@ fn follow(
     clock: &Clock,
     (resolver, inventory): (&Arc<Resolver>, Option<Arc<Inventory>>),
     opener: &Arc<StoreOpener>,
+    stirrer: Stirrer,
 ) {
     let wake = Arc::new(Notify::new());
     tokio::spawn(Arc::clone(opener).keep_keys(Arc::clone(&wake)));
@@ -299,6 +300,7 @@ fn follow(
         inventory: inventory.clone(),
         clock: clock.clone(),
         poll: config.store.poll,
+        told: Box::new(move |changed| stirrer.told(changed)),
         signing_keys_changed: Box::new(move || wake.notify_one()),
     };
     let opener = Arc::clone(opener);

@@ -5,7 +5,7 @@ use crate::model::{Check, CheckCode, DomainPattern, DomainState};
 
 use super::domain_claims::{claims_locked, finish, put};
 use super::domain_looks::walk;
-use super::domains::{Domain, domain_columns, read};
+use super::domains::{Domain, claims, domain_columns, read};
 use super::session::Session;
 use super::{READ, Store, StoreError, WRITE};
 
@@ -27,6 +27,19 @@ impl Store {
             active.extend(self.activate(&claim).await?);
         }
         Ok(active)
+    }
+
+    /// Puts a verified name into service whose certificate has come; nothing where none waits.
+    pub async fn certificate_in_place(&self, pattern: &DomainPattern) -> Result<(), StoreError> {
+        let claims = async { claims(&mut self.inner.reading().await?, pattern).await };
+        let claims = self.timed("domain", READ, claims).await?;
+        let waiting = claims
+            .iter()
+            .find(|claim| claim.state == DomainState::Verified);
+        if let Some(claim) = waiting {
+            self.activate(claim).await?;
+        }
+        Ok(())
     }
 
     async fn activate(&self, claim: &Domain) -> Result<Option<Domain>, StoreError> {

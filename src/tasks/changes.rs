@@ -34,6 +34,8 @@ pub struct Follower {
     pub clock: Clock,
     /// How often the feed is polled at least; half a second is the most, whatever is asked.
     pub poll: Duration,
+    /// Called for every change, and with [`Changed::Bulk`] where the way back was lost. Must not block.
+    pub told: Box<dyn Fn(&Changed) + Send + Sync>,
     /// Called when signing keys changed or may have, the first contact with the store included. Must not block.
     pub signing_keys_changed: Box<dyn Fn() + Send + Sync>,
 }
@@ -160,9 +162,11 @@ impl Follower {
                     "the change feed is followed from here; nothing read before is kept"
                 );
                 (self.signing_keys_changed)();
+                (self.told)(&Changed::Bulk);
                 true
             }
             Changes::Next(list) => {
+                list.iter().for_each(|change| (self.told)(&change.what));
                 if list
                     .iter()
                     .any(|change| matches!(change.what, Changed::SigningKeys | Changed::Unknown))

@@ -128,6 +128,8 @@ pub struct DomainTask {
     pub cooloff: Duration,
     /// Says that something may be due now, as when a certificate has come.
     pub wake: Arc<Notify>,
+    /// Told of names whose state has changed: certificates may be wanted for them, or no more.
+    pub changed: Box<dyn Fn(&DomainPattern) + Send + Sync>,
     /// Where looks are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -135,6 +137,11 @@ pub struct DomainTask {
 impl DomainTask {
     /// Looks until the node stops.
     pub async fn run(self, stopping: Stopping) {
+        let this = Arc::new(self);
+        this.keep_looking(stopping).await;
+    }
+
+    async fn keep_looking(self: Arc<Self>, stopping: Stopping) {
         let mut looks = JoinSet::new();
         let mut swept = tokio::time::Instant::now();
         loop {
@@ -159,7 +166,7 @@ impl DomainTask {
         }
     }
 
-    async fn round(&self, looks: &mut JoinSet<()>) -> Result<(), StoreError> {
+    async fn round(self: &Arc<Self>, looks: &mut JoinSet<()>) -> Result<(), StoreError> {
         for domain in self.store.activate_certified(BATCH).await? {
             told(&domain);
         }
@@ -169,25 +176,28 @@ impl DomainTask {
             return Ok(());
         }
         for due in self.store.domains_to_look_at(free, LEASE).await? {
-            let (store, watch) = (self.store.clone(), Arc::clone(&self.watch));
-            let metrics = Arc::clone(&self.metrics);
-            looks.spawn(async move {
-                let looked = watch.look(&due).await;
-                metrics
-                    .domain_checks
-                    .with_label_values(&[result(looked.sight)])
-                    .inc();
-                match store.domain_looked(&looked, &watch.settings).await {
-                    Ok(Some(outcome)) => report(&outcome),
-                    Ok(None) => {}
-                    Err(error) => {
-                        let name = looked.pattern;
-                        tracing::warn!(error = %Causes(&error), %name, "what was seen of a name is lost");
-                    }
-                }
-            });
+            let this = Arc::clone(self);
+            looks.spawn(async move { this.look(&due).await });
         }
         Ok(())
+    }
+
+    async fn look(&self, due: &DueLook) {
+        let looked = self.watch.look(due).await;
+        let checks = &self.metrics.domain_checks;
+        checks.with_label_values(&[result(looked.sight)]).inc();
+        let drawn = self.store.domain_looked(&looked, &self.watch.settings);
+        match drawn.await {
+            Ok(Some(Outcome { domain, steps })) if !steps.is_empty() => {
+                told(&domain);
+                (self.changed)(&domain.pattern);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let name = looked.pattern;
+                tracing::warn!(error = %Causes(&error), %name, "what was seen of a name is lost");
+            }
+        }
     }
 
     async fn sweep(&self) {
@@ -205,12 +215,6 @@ fn result(sight: Sight) -> &'static str {
         (Seen::Yes, _) => "proof",
         (_, Seen::Yes) => "pointing",
         _ => "neither",
-    }
-}
-
-fn report(outcome: &Outcome) {
-    if !outcome.steps.is_empty() {
-        told(&outcome.domain);
     }
 }
 

@@ -78,7 +78,13 @@ struct Counted {
 impl Inventory {
     /// Whether a file of the operator's folder is good for every visitor of `pattern` at `now`.
     pub fn folder_covers(&self, pattern: &DomainPattern, now: Timestamp) -> bool {
-        self.snapshot.load().covers(pattern, now)
+        let found = self.snapshot.load();
+        found.of(pattern).is_some_and(|it| it.is_valid(now))
+    }
+
+    /// Until when a file of the operator's folder is good for every visitor of `pattern`; nothing where there is none.
+    pub fn folder_until(&self, pattern: &DomainPattern) -> Option<Timestamp> {
+        Some(self.snapshot.load().of(pattern)?.not_after)
     }
 
     /// Loads the configured folder. Faults of files are in the report, not errors: a node with one bad certificate serves the

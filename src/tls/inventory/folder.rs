@@ -93,13 +93,12 @@ impl Snapshot {
         snapshot
     }
 
-    /// Whether a certificate that is valid at `now` is good for every visitor of `pattern`.
-    pub(super) fn covers(&self, pattern: &DomainPattern, now: Timestamp) -> bool {
-        let found = match pattern {
+    /// The certificate that every visitor of `pattern` is shown.
+    pub(super) fn of(&self, pattern: &DomainPattern) -> Option<&Arc<Certificate>> {
+        match pattern {
             DomainPattern::Exact(name) => self.find(name),
             DomainPattern::Wildcard(parent) => self.wildcard.get(parent.as_str()),
-        };
-        found.is_some_and(|certificate| certificate.is_valid(now))
+        }
     }
 
     pub(super) fn find(&self, hostname: &Hostname) -> Option<&Arc<Certificate>> {

@@ -123,6 +123,7 @@ impl Node {
             inventory: None,
             clock: clock.clone(),
             poll: Duration::from_millis(200),
+            told: Box::new(|_| {}),
             signing_keys_changed: Box::new(move || {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),
