@@ -18,6 +18,7 @@ mod check;
 mod cli;
 mod command;
 mod config;
+mod custom_domains;
 mod dev;
 mod exhaustion;
 mod explain;

@@ -1,0 +1,5 @@
+//! A customer's name from the claim to its end, with a real CA (Pebble) and a real DNS: proved, certified, served, renewed, lost.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod life;
