@@ -11,6 +11,7 @@ pub mod identity;
 pub mod issuer;
 pub mod jwks_server;
 pub mod mint;
+pub mod name_server;
 pub mod postgres;
 pub mod process;
 pub mod upstream;

@@ -18,6 +18,7 @@ mod cli;
 mod command;
 mod config;
 mod dev;
+mod domains_dns;
 mod exhaustion;
 mod explain;
 mod fleet;
