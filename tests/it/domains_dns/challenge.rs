@@ -4,7 +4,8 @@ use super::*;
 
 /// What is found where everybody says this at `_acme-challenge`.
 async fn challenge(lines: &str) -> (bool, bool, String) {
-    let world = World::of(&but(lines)).await;
+    let mut world = World::of(&but(lines)).await;
+    world.expected.cas[0].challenges = vec![ChallengeKind::Dns01];
     let preflight = world.preflight("app.acme.test").await;
     let ready = preflight.ready[0].contains(&ChallengeKind::Dns01);
     let told = world.told(&preflight.checks, CheckCode::Challenge);
@@ -82,6 +83,18 @@ async fn a_zone_of_ours_that_nobody_reaches_is_not_the_customers_fault() {
         told,
         not_ok("it leads to our zone, of which nobody gets an answer", hint)
     );
+}
+
+#[tokio::test]
+async fn a_delegation_is_not_asked_for_where_another_challenge_is_ready() {
+    let world = World::of(&but("_acme-challenge.app.acme.test TXT x")).await;
+    let preflight = world.preflight("app.acme.test").await;
+    assert_eq!(
+        preflight.ready[0],
+        [ChallengeKind::Http01, ChallengeKind::TlsAlpn01]
+    );
+    assert_eq!(world.told(&preflight.checks, CheckCode::Challenge), "");
+    assert!(world.doctor().await.iter().all(|check| check.ok));
 }
 
 #[tokio::test]
