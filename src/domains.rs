@@ -51,7 +51,8 @@ pub struct Looked {
 /// Whether a CA may be asked for a certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Preflight {
-    /// The findings, those that are well among them.
+    /// The findings, those that are well among them: `zone`, `pointing`, `dnssec`, `caa`; `challenge` where there is a delegation or
+    /// a CA needs one; `ipv6`, `cdn`, `certificate` where something is wrong.
     pub checks: Vec<Check>,
     /// For each of [`Expected::cas`], in its order, the kinds of challenge that can succeed there now, in the order of the CA's
     /// own configuration. An order is placed at a CA only with one of these; where there is none it would be wasted.

@@ -98,8 +98,7 @@ pub enum AskError {
 }
 
 impl AskError {
-    /// Whether the server itself says that it could not find out: a validating resolver says so of bad signatures.
-    pub fn is_servfail(&self) -> bool {
+    pub(super) fn is_servfail(&self) -> bool {
         matches!(self, Self::Code(ResponseCode::ServFail))
     }
 
@@ -195,7 +194,7 @@ async fn over_udp(server: SocketAddr, bytes: &[u8], asked: &Message) -> Result<M
         .await
         .map_err(AskError::Unreachable)?;
     socket.send(bytes).await.map_err(AskError::Unreachable)?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let mut buffer = vec![0; usize::from(DATAGRAM) * 4];
     loop {
         let length = socket
             .recv(&mut buffer)
@@ -257,7 +256,7 @@ fn code_name(code: ResponseCode) -> String {
     name.to_owned()
 }
 
-/// What fits through every path without fragments (DNS flag day 2020).
+/// What fits through every path without fragments (DNS flag day 2020); servers that do not heed it send somewhat more.
 const DATAGRAM: u16 = 1232;
 /// A datagram may be lost; two in a row hardly ever are.
 const UDP_TRIES: usize = 2;

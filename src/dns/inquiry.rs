@@ -53,6 +53,13 @@ pub struct ServerSaid {
     pub fault: Option<String>,
 }
 
+impl Said {
+    /// Whether the server says that it could not find out: a validating resolver says so of bad signatures.
+    pub fn is_servfail(&self) -> bool {
+        self.reply.as_ref().is_err_and(AskError::is_servfail)
+    }
+}
+
 impl ServerSaid {
     /// What was answered.
     pub fn replies(&self) -> impl Iterator<Item = (&str, &Reply)> {
@@ -65,13 +72,18 @@ impl ServerSaid {
 impl Asker {
     /// The resolvers of the configuration, or the system's where it names none.
     pub fn new(domains: &Domains) -> Result<Self, DnsError> {
-        let mut resolvers = domains.resolvers.clone();
-        if resolvers.is_empty() {
+        let mut named = domains.resolvers.clone();
+        if named.is_empty() {
             let (system, _) = read_system_conf().map_err(DnsError::Settings)?;
             let servers = system.name_servers().iter();
-            resolvers.extend(servers.map(|server| SocketAddr::new(server.ip, DNS)));
+            named.extend(servers.map(|server| SocketAddr::new(server.ip, DNS)));
         }
-        resolvers.dedup();
+        let mut resolvers: Vec<SocketAddr> = Vec::new();
+        for resolver in named {
+            if !resolvers.contains(&resolver) {
+                resolvers.push(resolver);
+            }
+        }
         resolvers.truncate(MOST_RESOLVERS);
         if resolvers.is_empty() {
             return Err(DnsError::NoResolver);

@@ -83,10 +83,7 @@ impl Reply {
 
     /// The addresses in the answer, of the name or of what it is an alias of.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        self.answers
-            .iter()
-            .filter_map(|record| address(record))
-            .collect()
+        self.answers.iter().filter_map(address).collect()
     }
 
     /// The CAA records in the answer, of the name or of what it is an alias of.
@@ -173,5 +170,43 @@ pub(super) fn text(name: &Name) -> String {
     match text.strip_suffix('.') {
         Some("") | None => text,
         Some(rest) => rest.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::op::{MessageType, OpCode};
+    use hickory_resolver::proto::rr::rdata::CNAME;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn aliases(pairs: &[(u8, u8)]) -> Reply {
+        let name = |label: u8| Name::from_ascii(format!("N{label}.Acme.Test.")).unwrap();
+        let record = |(from, to): &(u8, u8)| {
+            Record::from_rdata(name(*from), 60, RData::CNAME(CNAME(name(*to))))
+        };
+        let mut message = Message::new(1, MessageType::Response, OpCode::Query);
+        message.add_answers(pairs.iter().map(record));
+        Reply::new(message)
+    }
+
+    #[test]
+    fn aliases_are_followed_in_their_order_whatever_their_case() {
+        let start = Hostname::parse("n0.acme.test").unwrap();
+        let chain = aliases(&[(2, 3), (0, 2), (7, 8)]).alias_chain(&start);
+        assert_eq!(chain, ["n2.acme.test", "n3.acme.test"]);
+    }
+
+    proptest! {
+        #[test]
+        fn aliases_that_lead_in_circles_come_to_an_end(pairs in proptest::collection::vec((0_u8..6, 0_u8..6), 0..12)) {
+            let start = Hostname::parse("n0.acme.test").unwrap();
+            let chain = aliases(&pairs).alias_chain(&start);
+            let mut once = chain.clone();
+            once.sort();
+            once.dedup();
+            prop_assert_eq!(once.len(), chain.len());
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! (RFC 4035 section 5). What lies above belongs to registries. A finding here is advice and never a proof of anything: the DS
 //! record itself is taken from the resolvers as it comes, and denials (NSEC) are not looked at.
 
+use futures_util::future::join_all;
 use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_resolver::proto::dnssec::{PublicKey as _, Verifier as _};
 use hickory_resolver::proto::rr::{DNSClass, Name, Record, RecordType};
@@ -86,17 +87,17 @@ impl Inquiry<'_> {
         let asked = records
             .iter()
             .map(|(name, kind)| (super::wire_name(name), *kind));
-        for (name, kind) in std::iter::once(soa).chain(asked) {
+        let sets = std::iter::once(soa).chain(asked);
+        let answers = join_all(sets.map(async |(name, kind)| {
             let question = Question::at(name.clone(), kind).with_signatures();
-            for server in self.of_zone(zone, &question).await {
-                for (by, reply) in server.replies() {
-                    if let Err(fault) = chain.answer(by, reply, &name, &keys) {
-                        return Signatures::Bad(fault);
-                    }
-                }
-            }
+            let said = self.of_zone(zone, &question).await;
+            let mut replies = said.iter().flat_map(super::ServerSaid::replies);
+            replies.try_for_each(|(by, reply)| chain.answer(by, reply, &name, &keys))
+        }));
+        match answers.await.into_iter().collect::<Result<(), _>>() {
+            Ok(()) => Signatures::Good,
+            Err(fault) => Signatures::Bad(fault),
         }
-        Signatures::Good
     }
 }
 

@@ -60,13 +60,12 @@ async fn signatures(
 async fn refused_by(inquiry: &Inquiry<'_>, name: &Hostname) -> Vec<String> {
     let question = Question::new(name, RecordType::A);
     let checked = inquiry.of_resolvers(question.clone()).await;
-    let servfail = |said: &Said| said.reply.as_ref().is_err_and(|error| error.is_servfail());
-    if !checked.iter().any(servfail) {
+    if !checked.iter().any(Said::is_servfail) {
         return Vec::new();
     }
     let unchecked = inquiry.of_resolvers(question.unchecked()).await;
     let both = checked.iter().zip(&unchecked);
-    both.filter(|(checked, unchecked)| servfail(checked) && unchecked.reply.is_ok())
+    both.filter(|(checked, unchecked)| checked.is_servfail() && unchecked.reply.is_ok())
         .map(|(checked, _)| checked.by.clone())
         .collect()
 }
@@ -141,11 +140,4 @@ fn hint(zone: &str, flaw: Flaw) -> String {
 
 fn date(seconds: i64) -> String {
     Timestamp(seconds.saturating_mul(1000)).http_date()
-}
-
-/// Whether a resolver has answered SERVFAIL, so that it is worth asking why.
-pub(super) fn is_suspected(checks: &[Check]) -> bool {
-    checks
-        .iter()
-        .any(|check| !check.ok && check.observed.contains("SERVFAIL"))
 }

@@ -10,7 +10,7 @@ use super::records::pointing_records;
 use super::words::{listed, shown, told};
 use super::{Expected, Seen, cdn};
 use crate::clock::Timestamp;
-use crate::dns::{Inquiry, Question, RecordType};
+use crate::dns::{Inquiry, Question, RecordType, Said};
 use crate::model::{Check, CheckCode, DomainPattern, Hostname};
 
 /// What was seen.
@@ -20,6 +20,8 @@ pub(super) struct Pointed {
     /// Whether a CA that asks this name asks us, over IPv4 and IPv6.
     pub(super) reachable: Seen,
     pub(super) checks: Vec<Check>,
+    /// A resolver has failed, which it does of bad signatures too.
+    pub(super) servfail: bool,
 }
 
 pub(super) async fn look(
@@ -43,6 +45,7 @@ pub(super) async fn look(
         ask(RecordType::AAAA),
         target_addresses(inquiry, expected)
     );
+    let servfail = v4.iter().chain(&v6).any(Said::is_servfail);
     let views = v4
         .into_iter()
         .zip(v6)
@@ -53,7 +56,10 @@ pub(super) async fn look(
         target: expected.cname_target.as_ref().map(Hostname::as_str),
         addresses,
     };
-    judge(&views.collect::<Vec<_>>(), &ours, pattern, expected, now)
+    Pointed {
+        servfail,
+        ..judge(&views.collect::<Vec<_>>(), &ours, pattern, expected, now)
+    }
 }
 
 /// Where our own name leads: providers that flatten a CNAME give its addresses as the customer's own.
@@ -134,6 +140,7 @@ fn judge(
         seen,
         reachable,
         checks,
+        servfail: false,
     }
 }
 
@@ -205,7 +212,7 @@ fn not_configured(
     pattern: &DomainPattern,
     now: Timestamp,
 ) -> Pointed {
-    let somewhere = leads.iter().any(|it| *it == Leads::Elsewhere);
+    let somewhere = leads.contains(&Leads::Elsewhere);
     let check = Check {
         code: CheckCode::Pointing,
         ok: somewhere,
@@ -219,6 +226,7 @@ fn not_configured(
         seen: Seen::Unknown,
         reachable: if somewhere { Seen::Yes } else { Seen::Unknown },
         checks: vec![check],
+        servfail: false,
     }
 }
 

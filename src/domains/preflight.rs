@@ -100,7 +100,7 @@ impl Survey {
             }
             _ => Vec::new(),
         });
-        let ready = ready.collect();
+        let ready: Vec<Vec<ChallengeKind>> = ready.collect();
         let wanted = expected.cas.iter().flat_map(|ca| &ca.challenges);
         let unsure = failed
             || self.signed.seen == Seen::Unknown
@@ -110,7 +110,10 @@ impl Survey {
         let mut checks = vec![self.zone.clone()];
         checks.extend(self.pointed.checks.clone());
         checks.push(self.signed.check.clone());
-        checks.extend(self.delegated.iter().map(|it| it.check.clone()));
+        // A delegation is asked for only where a CA cannot do without.
+        let needed = ready.is_empty() || ready.iter().any(Vec::is_empty);
+        let delegated = self.delegated.iter().map(|it| &it.check);
+        checks.extend(delegated.filter(|check| check.ok || needed).cloned());
         if !expected.cas.is_empty() {
             checks.push(self.caa_check(pattern, expected, &allowed, now));
         }

@@ -18,6 +18,8 @@ pub(super) struct Proof {
     pub(super) authority: Option<Result<Authority, ZoneError>>,
     /// What they said.
     pub(super) said: Vec<ServerSaid>,
+    /// A resolver has failed, which it does of bad signatures too.
+    pub(super) servfail: bool,
 }
 
 /// What must stand there.
@@ -49,6 +51,7 @@ pub(super) async fn look(
             check: too_long(claim, now),
             authority: None,
             said: Vec::new(),
+            servfail: false,
         };
     };
     let wanted = Wanted {
@@ -72,6 +75,7 @@ pub(super) async fn look(
     Proof {
         seen: judged.seen,
         check: wanted.check(judged, now),
+        servfail: resolvers.iter().any(Said::is_servfail),
         authority: Some(authority),
         said,
     }

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod issuer;
 pub mod jwks_server;
 pub mod mint;
+pub mod name_server;
 pub mod pebble;
 pub mod postgres;
 pub mod process;

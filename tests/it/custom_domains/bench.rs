@@ -35,7 +35,9 @@ pub(super) fn node(pebble: &Pebble, upstream: SocketAddr, more: &str) -> (Ipv4Ad
         pebble.dns.address,
         pebble.config(),
     );
-    (here, Edge::with(upstream).config(&config))
+    let plan = Edge::with(upstream).config(&config);
+    std::fs::create_dir(plan.folder().join("certs")).unwrap();
+    (here, plan)
 }
 
 /// A claim of `name` by `tenant`, and what stands in its proof.
