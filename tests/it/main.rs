@@ -31,6 +31,7 @@ mod layers;
 mod limits;
 mod naming;
 mod observe;
+mod orders;
 mod outage;
 mod pages;
 mod panics;

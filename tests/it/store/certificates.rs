@@ -48,7 +48,7 @@ fn valid(mark: &str, names: &[&str], from: i64, to: i64) -> NewCertificate {
 }
 
 /// The store's sealing key, with the first signing key beside it.
-async fn sealer(place: &Place, store: &Store) -> Sealer {
+pub(super) async fn sealer(place: &Place, store: &Store) -> Sealer {
     let make = |sealer: &Sealer| {
         Ok::<_, Infallible>(SigningKeyRecord {
             kid: "first".into(),
@@ -65,7 +65,7 @@ async fn sealer(place: &Place, store: &Store) -> Sealer {
         .unwrap()
 }
 
-async fn started(place: &Place) -> (Store, Sealer) {
+pub(super) async fn started(place: &Place) -> (Store, Sealer) {
     let store = place.open().await;
     let sealer = sealer(place, &store).await;
     (store, sealer)
