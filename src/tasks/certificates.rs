@@ -28,7 +28,7 @@ mod request;
 mod seams;
 mod setback;
 
-pub use intent::{Wake, own_names};
+pub use intent::{LOOK_EVERY, Wake, own_names};
 pub use limits::{Limits, Outcome};
 pub use seams::{
     AskedOrder, CaFacts, ChallengeBoard, Cleared, CoveredByFiles, DomainLife, Preflight,
@@ -110,6 +110,8 @@ pub struct CertificateParts {
     pub holder: String,
     /// Who wakes it.
     pub wake: Arc<Wake>,
+    /// Between two looks at everything, whatever was or was not told in between; [`LOOK_EVERY`] unless time is moved by hand.
+    pub look_every: Duration,
     /// Chance.
     pub rng: Mutex<StdRng>,
 }
@@ -119,7 +121,7 @@ pub struct CertificateParts {
 pub struct Passed {
     /// Rows that were worked on.
     pub worked_on: usize,
-    /// When there may be something to do again; now where there is more already.
+    /// When something will be due, looks at everything aside; now where there is more already.
     pub next: Timestamp,
 }
 

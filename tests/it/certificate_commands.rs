@@ -320,7 +320,7 @@ fn usage_faults_and_what_is_not_built_yet_are_exit_code_2() {
         assert_eq!(ran.code, 2, "{line:?}: {ran:?}");
     }
     let renew = folder.run(&["cert", "renew", "acme.test"]);
-    assert!(renew.err.contains("not supported yet"), "{renew:?}");
+    assert!(renew.err.contains("[[acme]]"), "{renew:?}");
     let missing = Folder::new("").run(&["cert", "list"]);
     assert!(
         missing.code == 2 && missing.err.contains("vestibule.db"),

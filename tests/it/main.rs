@@ -35,6 +35,7 @@ mod limits;
 mod name_server;
 mod naming;
 mod observe;
+mod orders;
 mod outage;
 mod pages;
 mod panics;

@@ -28,7 +28,10 @@ macro_rules! on_both_engines {
     };
 }
 
+pub(crate) use on_both_engines;
+
 mod backup;
+mod budgets;
 mod certificates;
 mod challenges;
 mod domain_life;
@@ -44,20 +47,20 @@ mod tenants;
 mod watch;
 
 /// Where a store is or will be.
-struct Place {
-    settings: config::Store,
-    clock: Clock,
+pub(crate) struct Place {
+    pub(crate) settings: config::Store,
+    pub(crate) clock: Clock,
     folder: TempDir,
 }
 
 impl Place {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = StoreUrl::Sqlite(folder.path().join("deep/store.db"));
         Self::at(url, folder)
     }
 
-    async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         let url = postgres_url(&postgres::database().await);
         Self::at(url, tempfile::tempdir().unwrap())
     }
@@ -82,7 +85,7 @@ impl Place {
     }
 
     /// Opens it as a node does; each time like another process, with connections of its own.
-    async fn open(&self) -> Store {
+    pub(crate) async fn open(&self) -> Store {
         self.try_open(Access::Serve).await.unwrap()
     }
 
@@ -120,11 +123,11 @@ fn slug(text: &str) -> Slug {
     Slug::parse(text).unwrap()
 }
 
-fn by(text: &str) -> TenantRef {
+pub(crate) fn by(text: &str) -> TenantRef {
     text.parse().unwrap()
 }
 
-fn pattern(text: &str) -> DomainPattern {
+pub(crate) fn pattern(text: &str) -> DomainPattern {
     DomainPattern::parse(text).unwrap()
 }
 
@@ -137,7 +140,7 @@ fn key(text: &str) -> LookupKey {
     }
 }
 
-async fn create(store: &Store, text: &str) -> Tenant {
+pub(crate) async fn create(store: &Store, text: &str) -> Tenant {
     store
         .create_tenant(NewTenant::new(slug(text)))
         .await

@@ -113,7 +113,7 @@ impl Store {
         self.timed("orders_lease", WRITE, work).await
     }
 
-    /// When the next row is due of those that are not due yet.
+    /// When the next row is due of those that are not due yet, or when a lease ends that now keeps one from being taken.
     pub async fn next_order_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let work = async {
             let now = self.inner.clock.now().0;
@@ -215,4 +215,6 @@ const LEASE: &str = concat!(
     columns!()
 );
 const ANY: &str = "select pattern from certificate_orders where stage = $1 and next_at <= $2 and lease_until <= $2 limit 1";
-const NEXT: &str = "select min(next_at) as next_at from certificate_orders where next_at > $1";
+/// Without regard to whose lease it is, or whether the row is due when that ends: then there is one look too many.
+const NEXT: &str = "select min(at) as next_at from (select min(next_at) as at from certificate_orders where next_at > $1 \
+     union all select min(lease_until) as at from certificate_orders where lease_until > $1) as times";

@@ -74,7 +74,6 @@ impl Certificates {
                     self.parts.board.publish(&shown).await?;
                     opened.account.ready(url, challenge).await?;
                     order.kind = Some(challenge.kind);
-                    self.save(order, Hold::Keep).await?;
                 }
             }
         }
@@ -187,7 +186,7 @@ impl Certificates {
     async fn withdraw(&self, order: &CertificateOrder, view: &OrderView) -> Result<(), StepError> {
         for authorization in &view.authorizations {
             let shown = authorization.challenges.iter();
-            for challenge in shown.filter(|it| Some(it.kind) == order.kind) {
+            for challenge in shown.filter(|it| it.answered || Some(it.kind) == order.kind) {
                 self.parts
                     .board
                     .withdraw(&authorization.name, Some(&challenge.token))

@@ -2,7 +2,7 @@
 
 use super::{Certificates, Issuer};
 use crate::clock::Timestamp;
-use crate::store::{AtCa, CertificateOrder, ORDER_LEASE, OrderClass, StoreError};
+use crate::store::{AtCa, CertificateOrder, OrderClass, StoreError};
 use crate::tasks::certificates::setback::PATIENCE;
 
 /// Places for rows that are only looked after.
@@ -25,7 +25,7 @@ impl Certificates {
     ) -> Result<(Vec<CertificateOrder>, Timestamp), StoreError> {
         let left = |taken: &Vec<_>| free.saturating_sub(u32::try_from(taken.len()).unwrap_or(free));
         let now = self.parts.clock.now();
-        let (mut orders, mut next) = (Vec::new(), now.plus(ORDER_LEASE));
+        let (mut orders, mut next) = (Vec::new(), Timestamp(i64::MAX));
         let due = self.parts.store.due_stages().await?;
         if due.in_flight {
             orders = self.lease(OrderClass::InFlight, free).await?;

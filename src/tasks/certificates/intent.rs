@@ -14,8 +14,8 @@ use crate::store::{StoreError, Swept};
 
 /// Names looked at in one transaction.
 const PAGE: u32 = 500;
-/// Between two looks at everything, whatever was or was not told in between.
-const EVERYTHING: Duration = Duration::from_secs(600);
+/// Between two looks at everything.
+pub const LOOK_EVERY: Duration = Duration::from_secs(600);
 /// Names that are told of one by one; more are found by a look at everything.
 const MOST_TOLD: usize = 1_000;
 
@@ -138,7 +138,7 @@ impl Certificates {
     }
 
     async fn begin_look(&self, look: &mut Look) -> Result<(), StoreError> {
-        look.next = self.parts.clock.now().plus(EVERYTHING);
+        look.next = self.parts.clock.now().plus(self.parts.look_every);
         let cas: Vec<_> = self.parts.issuers.iter().map(|it| it.ca.id()).collect();
         self.parts.store.ask_only(&cas).await?;
         self.parts.store.prune_acme_budgets().await.map(drop)

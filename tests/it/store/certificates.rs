@@ -65,7 +65,7 @@ pub(super) async fn sealer(place: &Place, store: &Store) -> Sealer {
         .unwrap()
 }
 
-async fn started(place: &Place) -> (Store, Sealer) {
+pub(super) async fn started(place: &Place) -> (Store, Sealer) {
     let store = place.open().await;
     let sealer = sealer(place, &store).await;
     (store, sealer)

@@ -34,6 +34,7 @@ create table certificate_orders (
 ) strict;
 create index certificate_orders_by_stage on certificate_orders (stage, next_at);
 create index certificate_orders_by_time on certificate_orders (next_at);
+create index certificate_orders_by_lease on certificate_orders (lease_until);
 create index certificate_orders_by_end on certificate_orders (not_after);
 create index certificate_orders_by_tenant on certificate_orders (tenant);
 

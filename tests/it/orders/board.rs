@@ -1,0 +1,106 @@
+//! What stands around the ordering of certificates: where challenges are put, who looks at names first, who waits.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use vestibule::model::{ChallengeKind, Check, CheckCode, DomainPattern, Hostname};
+use vestibule::store::StoreError;
+use vestibule::tasks::certificates::{
+    AskedOrder, ChallengeBoard, Cleared, DomainLife, Preflight, PublishedChallenge,
+};
+
+/// Challenges that are up.
+#[derive(Default)]
+pub(crate) struct Board(Mutex<HashSet<(Hostname, ChallengeKind, String)>>);
+
+impl Board {
+    pub(crate) fn shows(&self, name: &Hostname, kind: ChallengeKind, token: &str) -> bool {
+        let key = (name.clone(), kind, token.to_owned());
+        self.0.lock().unwrap().contains(&key)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+}
+
+impl ChallengeBoard for Board {
+    fn publish<'a>(
+        &'a self,
+        challenge: &'a PublishedChallenge,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let PublishedChallenge {
+            name, kind, token, ..
+        } = challenge.clone();
+        self.0.lock().unwrap().insert((name, kind, token));
+        async { Ok(()) }.boxed()
+    }
+
+    fn withdraw<'a>(
+        &'a self,
+        name: &'a Hostname,
+        token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let other = |it: &(Hostname, ChallengeKind, String)| {
+            it.0 != *name || token.is_some_and(|token| token != it.2)
+        };
+        self.0.lock().unwrap().retain(other);
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// Looks at names: all are well but those that are told.
+#[derive(Default)]
+pub(crate) struct Looks {
+    /// What is wrong, by name; for one CA only, or all.
+    pub(crate) wrong: Mutex<HashMap<String, (CheckCode, Option<String>)>>,
+    pub(crate) looked: Mutex<Vec<String>>,
+}
+
+impl Looks {
+    pub(crate) fn fails(&self, name: &str, code: CheckCode, ca: Option<&str>) {
+        let ca = ca.map(str::to_owned);
+        self.wrong
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), (code, ca));
+    }
+}
+
+impl Preflight for Looks {
+    fn may_order<'a>(&'a self, asked: &'a AskedOrder<'a>) -> BoxFuture<'a, Cleared> {
+        let name = asked.pattern.to_string();
+        self.looked.lock().unwrap().push(name.clone());
+        let wrong = self.wrong.lock().unwrap().get(&name).cloned();
+        let here = |ca: &Option<String>| ca.as_ref().is_none_or(|ca| asked.ca.id.contains(ca));
+        let cleared = match wrong {
+            Some((code, ca)) if here(&ca) => Cleared::Wait(vec![Check {
+                code,
+                ok: false,
+                expected: "right".to_owned(),
+                observed: "wrong".to_owned(),
+                hint: None,
+                seen_by: Vec::new(),
+                at: 1,
+            }]),
+            _ => Cleared::Go(asked.kinds.to_vec()),
+        };
+        async { cleared }.boxed()
+    }
+}
+
+/// Names that are said to have their certificates.
+#[derive(Default)]
+pub(crate) struct Life(pub(crate) Mutex<HashSet<String>>);
+
+impl DomainLife for Life {
+    fn certificate_in_place<'a>(
+        &'a self,
+        pattern: &'a DomainPattern,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.lock().unwrap().insert(pattern.to_string());
+        async { Ok(()) }.boxed()
+    }
+}
