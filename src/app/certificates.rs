@@ -19,7 +19,7 @@ use crate::seal::Sealer;
 use crate::store::{Challenge, Store, StoreError};
 use crate::tasks::certificates::{
     AskedOrder, CertificateParts, Certificates, ChallengeBoard, Cleared, DomainLife, Issuer,
-    Limits, Preflight, PublishedChallenge, Wake, own_names,
+    LOOK_EVERY, Limits, Preflight, PublishedChallenge, Wake, own_names,
 };
 use crate::tls::Inventory;
 
@@ -98,6 +98,7 @@ impl Ordering {
             clock: self.clock,
             metrics: self.metrics,
             wake: self.wake,
+            look_every: LOOK_EVERY,
             rng: Mutex::new(StdRng::from_rng(&mut rand::rng())),
         })
     }
