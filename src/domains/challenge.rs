@@ -55,9 +55,13 @@ fn leads(text: &Said, alias: &Said, name: &Hostname, target: &Hostname) -> Leads
         .and_then(|reply| reply.alias(name));
     match &text.reply {
         Ok(reply) => {
-            let chain = reply.alias_chain(name);
+            let mut chain = reply.alias_chain(name);
+            // Small servers leave out of the answer what they were not asked for.
+            if chain.is_empty() {
+                chain.extend(direct);
+            }
             let values = reply.texts(name);
-            match chain.last().or(direct.as_ref()) {
+            match chain.last() {
                 Some(_) if chain.iter().any(|it| it == target.as_str()) => Leads::Here,
                 Some(last) => Leads::Elsewhere(last.clone()),
                 None if values.is_empty() => Leads::Nowhere,

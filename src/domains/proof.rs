@@ -143,23 +143,19 @@ impl Wanted {
             Some((said.by.clone(), self.stands(reply)))
         });
         let of_resolvers: Vec<(String, Stands)> = of_resolvers.collect();
-        let answering = servers
+        let right = |reply: &Reply| self.stands(reply) == Stands::Right;
+        let by_server = servers.iter().map(|server| {
+            let replies = server.replies();
+            replies.map(|(_, reply)| right(reply)).collect()
+        });
+        let by_resolver = resolvers
             .iter()
-            .filter(|server| server.replies().next().is_some());
-        let enough = match alone {
-            true => !resolvers.is_empty() && of_resolvers.len() == resolvers.len(),
-            false => answering.count() >= servers.len().clamp(1, 2),
-        };
-        let deciding = if alone { &of_resolvers } else { &of_servers };
-        let right = |(_, stands): &(String, Stands)| *stands == Stands::Right;
-        let (seen, why) = match () {
-            () if !enough => (Seen::Unknown, Why::TooFew),
-            () if !deciding.iter().any(right) => (Seen::No, Why::Agreed),
-            () if !deciding.iter().all(right) => (Seen::No, Why::Split),
-            () if !of_resolvers.iter().all(right) => (Seen::Unknown, Why::ResolversBehind),
-            () if of_resolvers.len() < resolvers.len() => (Seen::Unknown, Why::TooFew),
-            () => (Seen::Yes, Why::Agreed),
-        };
+            .map(|said| said.reply.as_ref().ok().map(right));
+        let (seen, why) = verdict(
+            &by_server.collect::<Vec<_>>(),
+            &by_resolver.collect::<Vec<_>>(),
+            alone,
+        );
         let mut shown = of_servers;
         // Where the name servers say no, what resolvers remember is beside the point.
         if seen != Seen::No || alone {
@@ -234,6 +230,29 @@ impl Wanted {
     }
 }
 
+/// What follows from who has the proof: of each name server what was answered at each of its addresses, of each resolver what it
+/// answered if it did.
+fn verdict(servers: &[Vec<bool>], resolvers: &[Option<bool>], alone: bool) -> (Seen, Why) {
+    let answering = servers.iter().filter(|replies| !replies.is_empty());
+    let enough = match alone {
+        true => !resolvers.is_empty() && resolvers.iter().all(Option::is_some),
+        // Two where there are two: else whoever runs one of them, or its address, decides alone.
+        false => answering.count() >= servers.len().clamp(1, 2),
+    };
+    let deciding: Vec<bool> = match alone {
+        true => resolvers.iter().flatten().copied().collect(),
+        false => servers.iter().flatten().copied().collect(),
+    };
+    match () {
+        () if !enough => (Seen::Unknown, Why::TooFew),
+        () if !deciding.contains(&true) => (Seen::No, Why::Agreed),
+        () if deciding.contains(&false) => (Seen::No, Why::Split),
+        () if resolvers.contains(&Some(false)) => (Seen::Unknown, Why::ResolversBehind),
+        () if resolvers.contains(&None) => (Seen::Unknown, Why::TooFew),
+        () => (Seen::Yes, Why::Agreed),
+    }
+}
+
 impl Stands {
     fn text(&self, wanted: &Wanted) -> String {
         match self {
@@ -303,3 +322,6 @@ pub(super) async fn misplaced(
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

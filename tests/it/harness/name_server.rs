@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 /// What a server says.
 #[derive(Clone, Debug)]
 pub(crate) enum Says {
-    /// `name KIND value` each. In the place of a value: `!SERVFAIL`, `!REFUSED`, `!NOTIMP`; `!BOGUS` is SERVFAIL to who wants it
+    /// `name KIND value` each. In the place of a value: `!SERVFAIL`, `!REFUSED`, `!NOTIMP`, `!NONE`; `!BOGUS` is SERVFAIL to who wants it
     /// checked; `!SILENT` is nothing. `zone REFER server` sends whoever asks below the zone to that server. `*` as the name is any.
     Lines(String),
     /// The same, and over UDP only that it does not fit.
@@ -295,6 +295,7 @@ fn record(name: &str, kind: RecordType, value: &str) -> Record {
 fn code(trouble: &str) -> ResponseCode {
     match trouble {
         "!SERVFAIL" | "!BOGUS" => ResponseCode::ServFail,
+        "!NONE" => ResponseCode::NoError,
         "!REFUSED" => ResponseCode::Refused,
         "!NOTIMP" => ResponseCode::NotImp,
         other => panic!("no such trouble: {other}"),
