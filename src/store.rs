@@ -191,6 +191,7 @@ pub type SharedRouteSource = Arc<dyn RouteSource>;
 pub struct Store {
     inner: Arc<Inner>,
     actor: Arc<str>,
+    slug_cooloff: Duration,
 }
 
 struct Inner {
@@ -249,7 +250,14 @@ impl Store {
         Self {
             inner: Arc::clone(&self.inner),
             actor: actor.into(),
+            slug_cooloff: self.slug_cooloff,
         }
+    }
+
+    /// The same store, in which a slug that is given up is nobody else's for `time`; [`SLUG_COOLOFF`] unless this is said.
+    pub fn with_slug_cooloff(mut self, time: Duration) -> Self {
+        self.slug_cooloff = time;
+        self
     }
 
     /// Ends all connections, after those who use one are done.

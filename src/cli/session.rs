@@ -18,7 +18,9 @@ pub(super) fn with_store<T>(
         .map_err(CliError::Runtime)?;
     runtime.block_on(async {
         let store = Store::open(&config.store, access, Clock::system(), None).await?;
-        let store = store.acting_as(&operator());
+        let store = store
+            .acting_as(&operator())
+            .with_slug_cooloff(config.domains.slug_cooloff);
         let result = work(&store).await;
         store.close().await;
         result

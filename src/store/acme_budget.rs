@@ -65,12 +65,10 @@ impl Bucket {
 }
 
 /// What of a CA's budget is left.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Room {
-    /// Tokens of the bucket that was asked about.
-    pub left: u32,
-    /// When there will be one more than none.
-    pub free_at: Timestamp,
+    /// For each bucket that was asked about the tokens in it, and when there is one: now where there are any.
+    pub left: Vec<(u32, Timestamp)>,
     /// Until when the CA asked to be left alone; in the past where it did not.
     pub held_until: Timestamp,
 }
@@ -88,18 +86,19 @@ pub struct Price {
 const HOLD: &str = "hold";
 
 impl Store {
-    /// What is left in `charge`'s bucket, and whether its CA asked to be left alone.
-    pub async fn acme_room(&self, charge: &Charge) -> Result<Room, StoreError> {
+    /// What is left in the buckets of `charges`, all of them at `ca`, and whether that asked to be left alone.
+    pub async fn acme_room(&self, ca: &str, charges: &[Charge]) -> Result<Room, StoreError> {
         let work = async {
             let mut session = self.inner.reading().await?;
             let now = self.inner.clock.now();
-            let full_at = full_at(&mut session, charge).await?;
-            let held_until = read(&mut session, &charge.ca, HOLD, "").await?;
-            Ok(Room {
-                left: charge.bucket.left(full_at, now),
-                free_at: charge.bucket.take(full_at, now).err().unwrap_or(now),
-                held_until: Timestamp(held_until),
-            })
+            let mut left = Vec::with_capacity(charges.len());
+            for charge in charges {
+                let full_at = full_at(&mut session, charge).await?;
+                let free_at = charge.bucket.take(full_at, now).err().unwrap_or(now);
+                left.push((charge.bucket.left(full_at, now), free_at));
+            }
+            let held_until = Timestamp(read(&mut session, ca, HOLD, "").await?);
+            Ok(Room { left, held_until })
         };
         self.timed("acme_room", READ, work).await
     }

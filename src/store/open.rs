@@ -57,6 +57,7 @@ impl Store {
         let store = Self {
             inner: Arc::new(inner),
             actor: "system".into(),
+            slug_cooloff: super::SLUG_COOLOFF,
         };
         let prepare = async {
             match access {

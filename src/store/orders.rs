@@ -361,7 +361,8 @@ const SAVE: &str = "update certificate_orders set updated_at = $3, lease_until =
 const RENEW: &str = "update certificate_orders set updated_at = $2, \
      renew_at = case when stage = 'kept' then $2 else renew_at end, \
      next_at = case when stage in ('kept', 'due') then $2 else next_at end, \
-     failures = case when stage = 'due' then 0 else failures end where pattern = $1";
+     failures = case when stage = 'due' then 0 else failures end, \
+     first_failed_at = case when stage = 'due' then null else first_failed_at end where pattern = $1";
 const EXPIRING: &str = concat!(
     "select ",
     columns!(),

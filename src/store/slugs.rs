@@ -15,7 +15,7 @@ use super::tenant_rows::{corrupt, slug as read_slug};
 use super::values::Row;
 use super::writing::Writing;
 
-/// How long a slug that was renamed or whose tenant was removed can go to nobody else: links and cookies of before must not lead to
+/// How long a slug that was renamed or whose tenant was removed can go to nobody else unless it is configured: links and cookies of before must not lead to
 /// a stranger.
 pub const COOLOFF: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -70,7 +70,7 @@ pub(super) async fn claim(
 
 /// Makes a current slug an alias.
 pub(super) async fn make_alias(tx: &mut Writing, slug: &Slug) -> Result<(), StoreError> {
-    let until = tx.now().plus(COOLOFF).0;
+    let until = tx.slug_free_at();
     tx.run(
         "update slugs set kind = 'alias', reserved_until = $2 where slug = $1",
         &[slug.as_str().into(), until.into()],
@@ -81,7 +81,7 @@ pub(super) async fn make_alias(tx: &mut Writing, slug: &Slug) -> Result<(), Stor
 
 /// Starts the cool-off of a removed tenant's slug.
 pub(super) async fn release(tx: &mut Writing, tenant: TenantId) -> Result<(), StoreError> {
-    let until = tx.now().plus(COOLOFF).0;
+    let until = tx.slug_free_at();
     tx.run(
         "update slugs set reserved_until = $2 where tenant = $1 and kind = 'current'",
         &[tenant.0.into(), until.into()],

@@ -46,7 +46,7 @@ impl Store {
     }
 
     /// Removes a tenant, from any state. Its custom domains stop at once and become tombstones; its slug and aliases still lead
-    /// to it (its visitors are told that it is gone) and nobody else can have the slug for [`slugs::COOLOFF`]. Its id and its row stay.
+    /// to it (its visitors are told that it is gone) and nobody else can have the slug for the cool-off of slugs. Its id and its row stay.
     pub async fn remove_tenant(&self, tenant: &TenantRef) -> Result<Tenant, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;

@@ -170,7 +170,7 @@ impl Store {
     }
 
     /// Gives a tenant another slug. The old one becomes an alias that goes on leading to it and that no other tenant can have for
-    /// [`slugs::COOLOFF`]; one of its own aliases can be taken back at once.
+    /// the cool-off of slugs; one of its own aliases can be taken back at once.
     pub async fn rename_tenant(&self, tenant: &TenantRef, to: &Slug) -> Result<Tenant, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;

@@ -42,6 +42,11 @@ impl Writing {
         self.store.inner.clock.now()
     }
 
+    /// When a slug that is given up with this change can go to somebody else, in milliseconds since 1970.
+    pub(super) fn slug_free_at(&self) -> i64 {
+        self.now().plus(self.store.slug_cooloff).0
+    }
+
     /// Who makes this change.
     pub(super) fn actor(&self) -> Arc<str> {
         Arc::clone(&self.store.actor)

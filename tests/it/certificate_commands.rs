@@ -321,6 +321,15 @@ fn usage_faults_and_what_is_not_built_yet_are_exit_code_2() {
     }
     let renew = folder.run(&["cert", "renew", "acme.test"]);
     assert!(renew.err.contains("[[acme]]"), "{renew:?}");
+    let acme = "[[acme]]\ndirectory_url = \"https://ca.test/directory\"\n";
+    let renew = with_store(acme).run(&["cert", "renew", "acme.test"]);
+    assert!(
+        renew.code == 1
+            && renew
+                .err
+                .contains("no certificate is ordered for acme.test"),
+        "{renew:?}"
+    );
     let missing = Folder::new("").run(&["cert", "list"]);
     assert!(
         missing.code == 2 && missing.err.contains("vestibule.db"),

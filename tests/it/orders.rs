@@ -102,6 +102,11 @@ impl World {
 
     /// Another node.
     fn node(&self) -> Arc<Certificates> {
+        self.woken_by(&Arc::default())
+    }
+
+    /// Another node that others can wake.
+    fn woken_by(&self, wake: &Arc<Wake>) -> Arc<Certificates> {
         let number = self.nodes.fetch_add(1, Ordering::Relaxed);
         let file = self.place.settings.secret_key_file.clone();
         let issuer = |ca: &Arc<ScriptedCa>| {
@@ -128,7 +133,7 @@ impl World {
             clock: self.place.clock.clone(),
             metrics: Metrics::new(0).unwrap(),
             holder: format!("node {number}"),
-            wake: Arc::<Wake>::default(),
+            wake: Arc::clone(wake),
             look_every: self.look_every,
             rng: Mutex::new(StdRng::seed_from_u64(number)),
         })

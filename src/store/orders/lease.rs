@@ -53,15 +53,14 @@ impl Store {
         let work = async {
             let now = self.inner.clock.now().0;
             let mut session = self.inner.reading().await?;
-            let mut any = async |stage: &str| {
-                let args = [stage.into(), now.into()];
-                Ok::<_, StoreError>(session.row(ANY, &args).await?.is_some())
+            let Some(row) = session.row(ANY, &[now.into()]).await? else {
+                return Ok(DueStages::default());
             };
-            let in_flight = any("placing").await? || any("placed").await?;
+            let any = |column| Ok::<_, StoreError>(row.get::<Option<String>>(column)?.is_some());
             Ok(DueStages {
-                in_flight,
-                due: any("due").await?,
-                kept: any("kept").await?,
+                in_flight: any("placing")? || any("placed")?,
+                due: any("due")?,
+                kept: any("kept")?,
             })
         };
         self.timed("orders_due", READ, work).await
@@ -214,7 +213,27 @@ const LEASE: &str = concat!(
     "update certificate_orders set lease_holder = $2, lease_until = $3 where pattern = $1 and lease_until <= $4 returning ",
     columns!()
 );
-const ANY: &str = "select pattern from certificate_orders where stage = $1 and next_at <= $2 and lease_until <= $2 limit 1";
+macro_rules! any {
+    ($stage:literal) => {
+        concat!(
+            "(select stage from certificate_orders where stage = '",
+            $stage,
+            "' and next_at <= $1 and lease_until <= $1 limit 1) as ",
+            $stage
+        )
+    };
+}
+
+const ANY: &str = concat!(
+    "select ",
+    any!("due"),
+    ", ",
+    any!("placing"),
+    ", ",
+    any!("placed"),
+    ", ",
+    any!("kept")
+);
 /// Without regard to whose lease it is, or whether the row is due when that ends: then there is one look too many.
 const NEXT: &str = "select min(at) as next_at from (select min(next_at) as at from certificate_orders where next_at > $1 \
      union all select min(lease_until) as at from certificate_orders where lease_until > $1) as times";

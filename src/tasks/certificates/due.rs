@@ -8,12 +8,21 @@ use crate::tasks::certificates::setback::PATIENCE;
 /// Places for rows that are only looked after.
 const LOOKED_AFTER: u32 = 8;
 
-/// What a CA takes now.
+/// What a CA takes now. More than that is not leased: whoever has a row and cannot pay has it in vain, and its tenant's turn is over.
+#[derive(Clone, Copy)]
 enum Open {
-    /// So many new orders, and any number of renewals; and when it takes one more than none, where it takes none.
-    Yes(u32, Timestamp),
+    /// So much.
+    Yes(Takes),
     /// Nothing until then.
     Held(Timestamp),
+}
+
+#[derive(Clone, Copy)]
+struct Takes {
+    renewals: u32,
+    new: u32,
+    /// When it takes more, where it takes none.
+    more_at: Timestamp,
 }
 
 impl Certificates {
@@ -37,13 +46,15 @@ impl Certificates {
                 let at = AtCa { ca, first };
                 match self.open(number).await? {
                     Open::Held(until) => next = next.min(until),
-                    Open::Yes(room, free_at) => {
-                        let renewals = self.lease(OrderClass::Renewals(at), left(&orders)).await?;
+                    Open::Yes(takes) => {
+                        let many = left(&orders).min(takes.renewals);
+                        let renewals = self.lease(OrderClass::Renewals(at), many).await?;
+                        let taken = u32::try_from(renewals.len()).unwrap_or(many);
                         orders.extend(renewals);
-                        let many = left(&orders).min(room);
+                        let many = left(&orders).min(takes.new).min(takes.renewals - taken);
                         orders.extend(self.lease(OrderClass::New(at), many).await?);
-                        if free_at > now {
-                            next = next.min(free_at);
+                        if takes.more_at > now {
+                            next = next.min(takes.more_at);
                         }
                     }
                 }
@@ -91,11 +102,23 @@ impl Certificates {
     }
 
     async fn open_itself(&self, issuer: &Issuer) -> Result<Open, StoreError> {
-        let shared = issuer.limits.shared(issuer.ca.id());
-        let room = self.parts.store.acme_room(&shared).await?;
-        Ok(match room.held_until > self.parts.clock.now() {
+        let ca = issuer.ca.id();
+        let room = self
+            .parts
+            .store
+            .acme_room(ca, &issuer.limits.shared(ca))
+            .await?;
+        let now = self.parts.clock.now();
+        let [(renewals, renewals_at), (new, new_at)] = room.left[..] else {
+            return Ok(Open::Held(now));
+        };
+        Ok(match room.held_until > now {
             true => Open::Held(room.held_until),
-            false => Open::Yes(room.left, room.free_at),
+            false => Open::Yes(Takes {
+                renewals,
+                new,
+                more_at: if renewals == 0 { renewals_at } else { new_at },
+            }),
         })
     }
 

@@ -93,13 +93,13 @@ impl Limits {
         charges
     }
 
-    /// The bucket that all orders at `ca` share.
-    pub fn shared(&self, ca: &str) -> Charge {
-        Charge {
+    /// What every order at `ca` takes, and what every new one takes besides.
+    pub fn shared(&self, ca: &str) -> [Charge; 2] {
+        [self.pace, self.orders].map(|bucket| Charge {
             ca: ca.to_owned(),
-            bucket: self.orders,
+            bucket,
             name: String::new(),
-        }
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
 use vestibule::model::{ChallengeKind, Check, CheckCode, DomainPattern, Hostname};
 use vestibule::store::StoreError;
 use vestibule::tasks::certificates::{
@@ -93,7 +94,7 @@ impl Preflight for Looks {
 
 /// Names that are said to have their certificates.
 #[derive(Default)]
-pub(crate) struct Life(pub(crate) Mutex<HashSet<String>>);
+pub(crate) struct Life(pub(crate) Mutex<HashSet<String>>, pub(crate) Notify);
 
 impl DomainLife for Life {
     fn certificate_in_place<'a>(
@@ -101,6 +102,7 @@ impl DomainLife for Life {
         pattern: &'a DomainPattern,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.0.lock().unwrap().insert(pattern.to_string());
+        self.1.notify_one();
         async { Ok(()) }.boxed()
     }
 }

@@ -2,6 +2,7 @@
 
 use vestibule::model::Secret;
 use vestibule::model::certificate::CertificateSource;
+use vestibule::shutdown::{Phase, Shutdown};
 use vestibule::store::NewCertificate;
 
 use super::*;
@@ -17,6 +18,7 @@ on_both_engines!(
     a_certificate_that_was_taken_away_is_ordered_again,
     a_name_that_is_wanted_no_more_keeps_no_certificate_that_comes_too_late,
     sealing_anew_takes_orders_and_accounts_along,
+    who_is_woken_orders_at_once_and_ends_when_the_node_drains,
 );
 
 async fn a_verified_name_gets_a_certificate(place: Place) {
@@ -241,4 +243,22 @@ async fn sealing_anew_takes_orders_and_accounts_along(place: Place) {
     world.work(&world.node(), MINUTE).await;
     assert!(world.is_kept("shop.acme.test").await);
     assert_eq!(world.ca().books(|books| books.accounts), 1);
+}
+
+/// In the time that it takes, and not by hand: the CA is looked at after a second, and once more.
+async fn who_is_woken_orders_at_once_and_ends_when_the_node_drains(place: Place) {
+    let mut world = World::new(place, 1).await;
+    world.look_every = DAY;
+    create(&world.store, "acme").await;
+    let (shutdown, stopping) = Shutdown::new();
+    let wake = Arc::<Wake>::default();
+    let running = tokio::spawn(world.woken_by(&wake).run(stopping));
+    world.verified("acme", "shop.acme.test").await;
+    wake.names([pattern("shop.acme.test")]);
+    let told = tokio::time::timeout(MINUTE, world.life.1.notified());
+    told.await.expect("it is in place");
+    assert!(world.is_kept("shop.acme.test").await);
+    shutdown.enter(Phase::Draining);
+    let ended = tokio::time::timeout(MINUTE, running).await;
+    ended.expect("it ends").unwrap();
 }

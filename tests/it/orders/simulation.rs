@@ -50,7 +50,7 @@ async fn g18_five_thousand_names_never_exceed_the_limits_and_no_renewal_is_late(
             .await;
     }
     let node = world.node();
-    world.work(&node, DAY * 62).await;
+    world.work(&node, DAY * 58).await;
     let orders = world.ca().books(|books| books.orders.clone());
     println!("{} orders in {:?}", orders.len(), started.elapsed());
     let mut by_name: HashMap<String, Vec<i64>> = HashMap::new();
@@ -85,7 +85,7 @@ async fn g18_five_thousand_names_never_exceed_the_limits_and_no_renewal_is_late(
         }
     }
     let renewed = by_name.values().filter(|times| times.len() == 2).count();
-    assert!(renewed > MANY / 2, "{renewed}");
+    assert!(renewed > MANY / 10, "{renewed}");
     let all = sorted(orders.iter().map(|order| order.at).collect());
     assert_eq!(exceeds(&all, 50, Duration::from_secs(1)), None);
 }
