@@ -33,6 +33,7 @@ mod limits;
 mod naming;
 mod observe;
 mod outage;
+mod outgoing;
 mod pages;
 mod panics;
 mod papers;
