@@ -7,7 +7,10 @@ mod csr;
 mod directory;
 mod exchange;
 mod fault;
+mod jws;
+mod registration;
 mod renewal;
+mod saved;
 mod standing;
 mod view;
 
@@ -31,8 +34,8 @@ pub trait Ca: Send + Sync + 'static {
     /// What it says of itself.
     fn directory(&self) -> BoxFuture<'_, Result<Directory, AcmeError>>;
     /// The account whose key is in `saved` (as [`OpenedAccount::credentials`] gave it), or a new one. An account that the CA no longer
-    /// knows is registered anew once, with the same key (another one where the CA asks for a binding to an external account). That it is
-    /// unknown comes out when it is used: whoever hears [`AcmeError::AccountUnknown`] opens it again with what was saved.
+    /// knows is registered anew once, with the same key. That it is unknown comes out when it is used: whoever hears
+    /// [`AcmeError::AccountUnknown`] opens it again with what was saved.
     fn open_account<'a>(
         &'a self,
         saved: Option<&'a Secret>,
@@ -72,20 +75,21 @@ pub trait CaAccount: Send + Sync + 'static {
         order: &'a str,
         challenge: &'a OfferedChallenge,
     ) -> BoxFuture<'a, Result<(), AcmeError>>;
-    /// Hands in the request for the certificate, DER.
+    /// Hands in the request for the certificate, DER. For an order that has one this does nothing.
     fn finalize<'a>(
         &'a self,
         order: &'a str,
         csr: &'a [u8],
     ) -> BoxFuture<'a, Result<(), AcmeError>>;
-    /// The certificate of a valid order, PEM, the visitor-facing one first.
+    /// The certificate of a valid order, PEM, the visitor-facing one first; [`AcmeError::Unavailable`] where there is none yet.
     fn certificate<'a>(&'a self, order: &'a str) -> BoxFuture<'a, Result<String, AcmeError>>;
     /// When the CA wants a certificate (DER) to be renewed; `None` where it has no opinion.
     fn renewal<'a>(
         &'a self,
         certificate: &'a [u8],
     ) -> BoxFuture<'a, Result<Option<RenewalWindow>, AcmeError>>;
-    /// Gives the account another key (RFC 8555 section 7.3.5); what to keep, sealed.
+    /// Gives the account another key (RFC 8555 section 7.3.5); what to keep, sealed. Where that fails and it is not known whether the CA
+    /// has taken the key, another call goes on with the same one.
     fn roll_key(&self) -> BoxFuture<'_, Result<Secret, AcmeError>>;
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::StatusCode;
-use instant_acme::{
-    Account, AccountCredentials, Error, Identifier, NewOrder as Wanted, Order, OrderStatus,
-};
+use instant_acme::{Account, Error, Identifier, NewOrder as Wanted, Order, OrderStatus};
 
-use super::ca::{Inner, bounded, builder, read, saved};
+use super::ca::{Inner, bounded};
 use super::exchange::{Exchange, with_nonces};
 use super::fault::{fault, order_fault, unavailable};
+use super::jws::AccountKey;
+use super::registration::{change_key, knows};
+use super::saved::Saved;
 use super::{
     AcmeError, AuthorizationState, CaAccount, NewOrder, OfferedChallenge, OrderView, RenewalWindow,
     fault as faults, renewal, view,
@@ -23,28 +24,36 @@ use crate::model::Secret;
 pub(super) struct AcmeAccount {
     ca: Arc<Inner>,
     url: String,
-    credentials: Mutex<Secret>,
+    key: Mutex<Secret>,
+    /// The key that it was to get, while it is not known whether the CA has taken it.
+    next: tokio::sync::Mutex<Option<AccountKey>>,
 }
 
 impl AcmeAccount {
-    pub(super) fn new(ca: Arc<Inner>, url: String, credentials: Secret) -> Self {
+    pub(super) fn new(ca: Arc<Inner>, saved: Saved) -> Self {
         Self {
             ca,
-            url,
-            credentials: Mutex::new(credentials),
+            url: saved.url,
+            key: Mutex::new(saved.key),
+            next: tokio::sync::Mutex::default(),
         }
     }
 
     /// The library's account for one call; asks nobody while the directory is known.
     async fn begin(&self) -> Result<(Account, Arc<Exchange>), AcmeError> {
         let exchange = self.ca.begin().await?;
-        let credentials: AccountCredentials = {
-            let kept = self.credentials.lock();
-            read(&kept.unwrap_or_else(PoisonError::into_inner))?
-        };
-        let account = builder(&exchange).from_credentials(credentials).await;
+        let key = self.key();
+        let directory = self.ca.issuer.directory_url.clone();
+        let account = Account::builder_with_http(exchange.wire())
+            .from_parts(self.url.clone(), key.expose().into(), directory)
+            .await;
         let account = account.map_err(|error| fault(error, &exchange.last()))?;
         Ok((account, exchange))
+    }
+
+    fn key(&self) -> Secret {
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        key.clone()
     }
 
     /// Bounds a call, and remembers whether the CA knows the account.
@@ -153,18 +162,30 @@ impl CaAccount for AcmeAccount {
 
     fn roll_key(&self) -> BoxFuture<'_, Result<Secret, AcmeError>> {
         Box::pin(self.call(async move {
-            let (mut account, exchange) = self.begin().await?;
-            if exchange.directory.read.key_change.is_none() {
-                return Err(AcmeError::Unusable {
-                    what: "the CA offers no change of an account's key".to_owned(),
-                });
+            let exchange = self.ca.begin().await?;
+            let mut next = self.next.lock().await;
+            // One that was sent before the CA perhaps has.
+            let taken = match &*next {
+                Some(new) => knows(&exchange, new).await,
+                None => false,
+            };
+            let new = match next.take() {
+                Some(new) => next.insert(new),
+                None => next.insert(AccountKey::generate()?),
+            };
+            if !taken {
+                let old = AccountKey::read(self.key())?;
+                change_key(&exchange, &self.url, &old, new).await?;
             }
-            let rolled = with_nonces!(account.update_key());
-            let rolled = rolled.map_err(|error| fault(error, &exchange.last()))?;
-            let secret = saved(&rolled)?;
-            let mut kept = self.credentials.lock();
-            **kept.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut()) = secret.clone();
-            Ok(secret)
+            let saved = Saved {
+                url: self.url.clone(),
+                key: new.secret.clone(),
+                directory: self.ca.issuer.directory_url.clone(),
+            };
+            let written = saved.write()?;
+            *self.key.lock().unwrap_or_else(PoisonError::into_inner) = saved.key;
+            *next = None;
+            Ok(written)
         }))
     }
 }

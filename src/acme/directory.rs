@@ -29,10 +29,8 @@ pub(super) struct Kept {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Document {
-    #[expect(dead_code, reason = "a directory without it is none")]
-    new_nonce: String,
-    #[expect(dead_code, reason = "a directory without it is none")]
-    new_account: String,
+    pub(super) new_nonce: String,
+    pub(super) new_account: String,
     #[expect(dead_code, reason = "a directory without it is none")]
     new_order: String,
     pub(super) key_change: Option<String>,

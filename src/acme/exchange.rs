@@ -8,9 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
+use serde_json::Value;
 
 use super::directory::Kept;
+use super::jws::Signer;
 use crate::clock::{Clock, Timestamp};
 use crate::outgoing::{Outgoing, OutgoingError};
 
@@ -88,6 +90,58 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// Sends what the library cannot be asked to sign, and as it would: a nonce that is refused is followed by two more.
+    pub(super) async fn post(
+        &self,
+        signer: &Signer<'_>,
+        url: &str,
+        payload: &Value,
+    ) -> Result<Response<Bytes>, Error> {
+        let mut nonce = self.nonce().await?;
+        for _ in 0..2 {
+            match self.post_once(signer, url, payload, &nonce).await {
+                Err(error) if is_bad_nonce(&error) => nonce = self.nonce().await?,
+                done => return done,
+            }
+        }
+        self.post_once(signer, url, payload, &nonce).await
+    }
+
+    async fn post_once(
+        &self,
+        signer: &Signer<'_>,
+        url: &str,
+        payload: &Value,
+        nonce: &str,
+    ) -> Result<Response<Bytes>, Error> {
+        let body = signer.sign(url, Some(nonce), payload)?.to_string();
+        let request = Request::post(url)
+            .header(header::CONTENT_TYPE, "application/jose+json")
+            .body(body.into())?;
+        let answer = self.send(request).await.map_err(other)?;
+        match answer.status().is_success() {
+            true => Ok(answer),
+            false => Err(serde_json::from_slice::<Problem>(answer.body())?.into()),
+        }
+    }
+
+    async fn nonce(&self) -> Result<String, Error> {
+        let request = Request::head(&self.directory.read.new_nonce).body(Bytes::new())?;
+        let answer = self.send(request).await.map_err(other)?;
+        let nonce = answer.headers().get("replay-nonce");
+        let nonce = nonce.and_then(|nonce| nonce.to_str().ok());
+        let nonce = nonce.filter(|_| answer.status().is_success());
+        nonce
+            .map(str::to_owned)
+            .ok_or(Error::Str("no nonce in the answer to the request for one"))
+    }
+}
+
+fn other(error: OutgoingError) -> Error {
+    Error::Other(Box::new(error))
+}
+
 struct Wire(Arc<Exchange>);
 
 impl HttpClient for Wire {
@@ -106,8 +160,7 @@ impl HttpClient for Wire {
                 Err(never) => match never {},
             };
             let sent = exchange.send(Request::from_parts(parts, body)).await;
-            sent.map(answer)
-                .map_err(|error| Error::Other(Box::new(error)))
+            sent.map(answer).map_err(other)
         })
     }
 }
@@ -138,6 +191,14 @@ fn field(fields: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     fields.get(name)?.to_str().ok()
 }
 
+fn is_bad_nonce(error: &Error) -> bool {
+    let kind = match error {
+        Error::Api(problem) => problem.r#type.as_deref(),
+        _ => None,
+    };
+    kind == Some("urn:ietf:params:acme:error:badNonce")
+}
+
 /// How often we try behind the three times of the library: with half of all nonces refused, one call in many millions fails.
 const TRIES: u32 = 7;
 /// The first wait between two tries; each further one is twice as long, up to the longest.
@@ -159,11 +220,7 @@ impl Nonces {
 
     /// Whether to send again what failed with `error`; waits before it says yes.
     pub(super) async fn again(&mut self, error: &Error) -> bool {
-        let Error::Api(problem) = error else {
-            return false;
-        };
-        let refused = problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:badNonce");
-        if !refused || self.left == 0 {
+        if !is_bad_nonce(error) || self.left == 0 {
             return false;
         }
         self.left -= 1;

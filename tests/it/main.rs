@@ -37,6 +37,7 @@ mod naming;
 mod observe;
 mod orders;
 mod outage;
+mod outgoing;
 mod pages;
 mod panics;
 mod papers;

@@ -84,10 +84,6 @@ async fn g13_a_ca_in_trouble_is_unavailable_whatever_it_says() {
         }
         stub.rules(Rules::behave);
     }
-    // Of a change of key nothing is read but the status.
-    stub.rules(|rules| rules.instead(Kind::KeyChange, Instead::Page(503)));
-    let refused = account.roll_key().await.unwrap_err();
-    assert!(matches!(refused, AcmeError::Unavailable { .. }));
     // For a while only.
     stub.rules(|rules| rules.instead_times(Kind::NewOrder, Instead::Page(503), 2));
     let wanted = order(&["b.example"]);
@@ -179,7 +175,6 @@ async fn g19_a_ca_that_forgets_at_once_is_not_registered_with_in_a_loop() {
     stub.forget_accounts();
     place(&*opened.account).await;
     let anew = ca.open_account(Some(&saved)).await.unwrap();
-    // With its contacts, which the library cannot give along.
     assert_eq!(stub.contacts()[0][0], "mailto:ops@example.com");
     stub.forget_accounts();
     place(&*anew.account).await;
@@ -204,4 +199,59 @@ async fn a_ca_that_says_nothing_does_not_hold_a_call() {
         panic!("{refused:?}");
     };
     assert_eq!(source.to_string(), "no whole answer within 10 s");
+}
+
+#[tokio::test]
+async fn a_change_of_key_whose_answer_is_lost_locks_nobody_out() {
+    let stub = StubCa::start().await;
+    let ca = ca(&stub.issuer());
+    let account = account(&ca).await.account;
+    let works = async || account.place(&order(&["a.example"])).await.is_ok();
+    // It is found out that it was done.
+    stub.rules(|rules| rules.instead(Kind::KeyChange, Instead::Lost));
+    let first = account.roll_key().await.unwrap();
+    assert!(works().await);
+    // That cannot be found out either: the next call does.
+    stub.rules(|rules| rules.instead(Kind::NewAccount, Instead::Page(503)));
+    let refused = account.roll_key().await.unwrap_err();
+    assert!(matches!(refused, AcmeError::Unavailable { .. }));
+    stub.rules(Rules::behave);
+    let changes = stub.requests(Kind::KeyChange);
+    let second = account.roll_key().await.unwrap();
+    assert_eq!(stub.requests(Kind::KeyChange), changes);
+    assert!(first != second && works().await);
+    let reopened = ca.open_account(Some(&second)).await.unwrap().account;
+    reopened.place(&order(&["a.example"])).await.unwrap();
+    // It was not done.
+    stub.rules(|rules| rules.instead(Kind::KeyChange, Instead::Page(503)));
+    account.roll_key().await.unwrap_err();
+    assert!(works().await);
+    stub.rules(Rules::behave);
+    account.roll_key().await.unwrap();
+    assert!(works().await);
+    assert_eq!(stub.contacts().len(), 1, "it is one account all the while");
+}
+
+#[tokio::test]
+async fn an_order_whose_answer_is_lost_is_looked_at_and_gone_on_with() {
+    let stub = StubCa::start().await;
+    let account = account(&ca(&stub.issuer())).await.account;
+    let url = account.place(&order(&["a.example"])).await.unwrap();
+    let view = account.look(&url).await.unwrap();
+    let challenge = offered(&view.authorizations[0], ChallengeKind::Dns01);
+    stub.rules(|rules| {
+        rules.instead(Kind::Challenge, Instead::Lost);
+        rules.instead(Kind::Finalize, Instead::Lost);
+    });
+    let lost = account.ready(&url, challenge).await.unwrap_err();
+    assert!(matches!(lost, AcmeError::Unavailable { .. }));
+    account.ready(&url, challenge).await.unwrap();
+    assert_eq!(stub.requests(Kind::Challenge), 1);
+    let names = patterns(&["a.example"]);
+    let (_, csr) = request(&names, CertificateKey::EcdsaP256).unwrap();
+    let lost = account.finalize(&url, &csr).await.unwrap_err();
+    assert!(matches!(lost, AcmeError::Unavailable { .. }));
+    let view = account.look(&url).await.unwrap();
+    assert_eq!(view.state, OrderState::Valid);
+    account.certificate(&url).await.unwrap();
 }

@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
+use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 
 /// A shell beside a program, which sends it a signal when the test's process ends without a word. Dropped when the program has ended
@@ -99,28 +99,29 @@ impl Drop for Guarded {
     }
 }
 
-/// A running program whose outputs are read all the while; killed when dropped.
+/// A running program that says what it does in a file; killed when dropped.
 pub(crate) struct Background {
     program: Child,
     _guardian: Guardian,
-    out: Said,
-    err: Said,
+    /// Through a pipe, what it says before it answers would be read here behind the answer.
+    log: NamedTempFile,
 }
 
 impl Background {
     /// Runs `command`; `package` is what brings the program.
     pub(crate) fn start(command: &mut Command, package: &str) -> Self {
-        let mut program = command
+        let log = NamedTempFile::new().unwrap();
+        let file = || File::options().append(true).open(log.path()).unwrap();
+        let program = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(file())
+            .stderr(file())
             .spawn()
             .unwrap_or_else(|error| panic!("{error}: is `{package}` there (tests/install)?"));
         Self {
             _guardian: Guardian::of(&program, "KILL"),
-            out: Said::on(program.stdout.take().unwrap()),
-            err: Said::on(program.stderr.take().unwrap()),
             program,
+            log,
         }
     }
 
@@ -132,7 +133,7 @@ impl Background {
 
     /// What it has said so far.
     pub(crate) fn log(&self) -> String {
-        self.out.so_far() + &self.err.so_far()
+        std::fs::read_to_string(self.log.path()).unwrap()
     }
 
     /// Waits until something listens at `address`, which is the program's own.
@@ -149,40 +150,6 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// All that a program says on one of its outputs.
-pub(crate) struct Said {
-    text: Arc<Mutex<String>>,
-    reader: JoinHandle<()>,
-}
-
-impl Said {
-    /// Reads `pipe` on a thread of its own until it ends.
-    pub(crate) fn on(pipe: impl Read + Send + 'static) -> Self {
-        let text = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&text);
-        let reader = std::thread::spawn(move || {
-            let mut pipe = BufReader::new(pipe);
-            let mut line = Vec::new();
-            while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-                kept.lock()
-                    .unwrap()
-                    .push_str(&String::from_utf8_lossy(&line));
-                line.clear();
-            }
-        });
-        Self { text, reader }
-    }
-
-    pub(crate) fn so_far(&self) -> String {
-        self.text.lock().unwrap().clone()
-    }
-
-    /// Whether the program has closed it and all is read.
-    pub(crate) fn is_all(&self) -> bool {
-        self.reader.is_finished()
     }
 }
 

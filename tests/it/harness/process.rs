@@ -1,13 +1,16 @@
 //! `vestibule run` as a process of its own, which ends with the test however that ends.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use super::client::Visitor;
 use super::edge::Plan;
-use super::guarded::{self, Guardian, Said};
+use super::guarded::{self, Guardian};
 use crate::command;
 
 /// A running edge of its own process; killed when dropped.
@@ -16,6 +19,12 @@ pub(crate) struct Process {
     _guardian: Guardian,
     out: Said,
     err: Said,
+}
+
+/// All that a process says on one of its outputs.
+struct Said {
+    text: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
 }
 
 impl Process {
@@ -118,6 +127,32 @@ impl Process {
             address
         })
         .await
+    }
+}
+
+impl Said {
+    fn on(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                kept.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        Self { text, reader }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+
+    fn is_all(&self) -> bool {
+        self.reader.is_finished()
     }
 }
 

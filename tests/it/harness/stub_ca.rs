@@ -180,14 +180,21 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
     };
     shared.seen.lock().unwrap().push(kind);
     let told = shared.rules.lock().unwrap().take_instead(kind);
-    let mut answered = match told {
-        Some(Instead::Silence) => std::future::pending().await,
-        Some(told) => instead(told),
-        None if parts.method == Method::POST => {
+    let usual = async || match parts.method {
+        Method::POST => {
             let posted = shared.post(kind, parts.uri.path(), &rest, &body).await;
             posted.unwrap_or_else(|fault| problem(fault.0, fault.1, &fault.2))
         }
-        None => shared.get(kind, &rest),
+        _ => shared.get(kind, &rest),
+    };
+    let mut answered = match told {
+        Some(Instead::Silence) => std::future::pending().await,
+        Some(told @ Instead::Lost) => {
+            usual().await;
+            instead(told)
+        }
+        Some(told) => instead(told),
+        None => usual().await,
     };
     let nonce = shared.books.lock().unwrap().nonce();
     let fields = answered.headers_mut();

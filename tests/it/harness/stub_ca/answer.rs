@@ -41,6 +41,7 @@ pub(super) fn instead(told: Instead) -> Response<Body> {
             }
             answer
         }
+        Instead::Lost => instead(Instead::Page(502)),
         Instead::Page(status) => Response::builder()
             .status(status)
             .body("<html>not what you expect</html>".into())

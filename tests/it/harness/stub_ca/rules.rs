@@ -50,6 +50,8 @@ pub(crate) enum Instead {
     Redirect(String),
     /// A good status with a body of so many bytes.
     Huge(usize),
+    /// What was asked for is done, and the answer is lost: a page with status 502.
+    Lost,
     /// Nothing at all.
     Silence,
 }
