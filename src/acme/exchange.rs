@@ -266,4 +266,12 @@ mod tests {
         assert_eq!(after("-1", 0), None);
         assert_eq!(retry_after(&HeaderMap::new(), Timestamp(0)), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_retry_after_panics_or_is_endless(text in "[ -~]{0,40}", now: i64) {
+            let wait = after(&text, now).unwrap_or_default();
+            proptest::prop_assert!(wait <= LONGEST_WAIT);
+        }
+    }
 }

@@ -131,4 +131,12 @@ mod tests {
         let odd = window(odd, None, i64::MAX).expect("a window");
         assert_eq!(odd.explanation, None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            proptest::prop_assert_eq!(certificate_id(&bytes), None);
+            proptest::prop_assert_eq!(expiry(&bytes), i64::MAX);
+        }
+    }
 }

@@ -103,8 +103,10 @@ async fn the_ca_looks_where_a_test_wants_it_to() {
     let reply = Arc::clone(&shown);
     let web = TestUpstream::answering(move |_| Reply::text(&reply.lock().unwrap()));
     let dns = MockDns::start(own_address()).await;
-    let port = web.address.port();
-    let plan = Pebble::plan().http_port(port).tls_port(port);
+    // Where nobody listens.
+    let closed = 1;
+    let plan = Pebble::plan().http_port(web.address.port());
+    let plan = plan.tls_port(closed);
     let pebble = plan.dns_server(dns.address).start().await;
     let ca = ca(&pebble.issuer());
     let account = account(&ca).await.account;
@@ -125,7 +127,6 @@ async fn the_ca_looks_where_a_test_wants_it_to() {
     assert!(!dns.asked("shop.example").await.is_empty());
     assert!(pebble.dns.asked("shop.example").await.is_empty());
 
-    // Nobody speaks TLS there.
     let url = account.place(&order(&["tls.example"])).await.unwrap();
     let view = account.look(&url).await.unwrap();
     let challenge = offered(&view.authorizations[0], ChallengeKind::TlsAlpn01);
@@ -133,5 +134,6 @@ async fn the_ca_looks_where_a_test_wants_it_to() {
     let view = behind(&*account, &url, OrderState::Pending).await;
     let challenge = offered(&view.authorizations[0], ChallengeKind::TlsAlpn01);
     let problem = challenge.problem.as_ref().unwrap();
-    assert!(problem.detail.contains(&port.to_string()), "{problem:?}");
+    let at = format!("127.0.0.1:{closed} ");
+    assert!(problem.detail.contains(&at), "{problem:?}");
 }

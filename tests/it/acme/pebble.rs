@@ -52,6 +52,18 @@ async fn g13_whole_orders_with_half_of_all_nonces_refused() {
 }
 
 #[tokio::test]
+async fn g13_an_order_whose_validation_is_slow_is_waited_for() {
+    let plan = Pebble::plan().validates_within(2).reject_nonces(50);
+    let pebble = plan.start().await;
+    let account = account(&ca(&pebble.issuer())).await.account;
+    let names = ["a.example", "b.example", "c.example"];
+    let dns = ChallengeKind::Dns01;
+    let chain = whole(&*account, &pebble.dns, &names, dns).await;
+    assert_eq!(facing(&chain).0, names);
+    assert!(!pebble.log().contains("Disabling random VA sleeps"));
+}
+
+#[tokio::test]
 async fn g16_an_order_is_finished_by_another_node() {
     let pebble = Pebble::plan().start().await;
     let one = ca(&pebble.issuer());

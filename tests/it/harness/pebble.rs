@@ -171,6 +171,12 @@ impl PebblePlan {
         self.environment("PEBBLE_WFE_NONCEREJECT", percent)
     }
 
+    /// Looks at a challenge at some time within so many seconds, not at once.
+    pub(crate) fn validates_within(self, seconds: u64) -> Self {
+        self.environment("PEBBLE_VA_NOSLEEP", 0)
+            .environment("PEBBLE_VA_SLEEPTIME", seconds)
+    }
+
     /// Takes authorizations over from earlier orders in so many of a hundred cases.
     pub(crate) fn reuse_authorizations(self, percent: u8) -> Self {
         self.environment("PEBBLE_AUTHZREUSE", percent)
