@@ -5,13 +5,13 @@ use serde::Serialize;
 use super::show;
 use crate::cli::CliError;
 use crate::cli::error::note;
-use crate::cli::output::OutputOption;
+use crate::cli::output::{self, OutputOption};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domains::{Expected, Looker};
 use crate::model::domain_life::Seen;
-use crate::model::{Check, DomainPattern, DomainState};
-use crate::store::{Claim, Domain, DueLook, Store, StoreError, TenantRef};
+use crate::model::{Check, CheckCode, DomainPattern, DomainState};
+use crate::store::{CertificateOrder, Claim, Domain, DueLook, Store, StoreError, TenantRef};
 use crate::tasks::domains::{self as looks, NameWatch};
 
 /// What is to be fixed of one claim.
@@ -29,7 +29,7 @@ pub(super) async fn verify(
     store: &Store,
     hostname: &DomainPattern,
 ) -> Result<(), CliError> {
-    let watch = watch(config)?;
+    let watch = watch(config, store).await?;
     for due in store.domain_to_look_at(hostname).await? {
         let looked = watch.look(&due).await;
         store.domain_looked(&looked, &watch.settings).await?;
@@ -44,7 +44,8 @@ pub(super) async fn doctor(
     hostname: &DomainPattern,
     output: OutputOption,
 ) -> Result<(), CliError> {
-    let watch = watch(config)?;
+    let watch = watch(config, store).await?;
+    let order = store.order(hostname).await?;
     let mut findings = Vec::new();
     for DueLook { claim, .. } in store.domain_to_look_at(hostname).await? {
         let mut checks = watch.doctor(&claim).await;
@@ -52,6 +53,9 @@ pub(super) async fn doctor(
         let known = |check: &&Check| checks.iter().all(|other| other.code != check.code);
         let kept: Vec<Check> = claim.checks.iter().filter(known).cloned().collect();
         checks.extend(kept.into_iter().filter(looks::is_of_the_store));
+        if claim.state.holds() {
+            checks.extend(order.as_ref().and_then(failed_order));
+        }
         findings.push(Findings {
             hostname: claim.pattern.to_string(),
             tenant: claim.tenant_slug.to_string(),
@@ -93,7 +97,7 @@ pub(super) async fn give(
         Err(StoreError::DomainExists { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    let watch = watch(config)?;
+    let watch = watch(config, store).await?;
     let due = store.domain_to_look_at(hostname).await?;
     let to = store.tenant(tenant).await?.id;
     let own = due.into_iter().find(|due| due.claim.tenant == to);
@@ -113,9 +117,30 @@ pub(super) async fn give(
     }
 }
 
-fn watch(config: &Config) -> Result<NameWatch, CliError> {
+/// What became of the last order for a name, where that failed.
+fn failed_order(order: &CertificateOrder) -> Option<Check> {
+    let error = order.last_error.as_ref()?;
+    Some(Check {
+        code: CheckCode::Certificate,
+        ok: false,
+        expected: "an order that succeeds".into(),
+        observed: error.clone(),
+        hint: Some(format!(
+            "it is tried again at {}; `cert renew {}` tries now",
+            output::moment(order.next_at),
+            order.pattern
+        )),
+        seen_by: order.ca.iter().cloned().collect(),
+        at: order.first_failed_at.unwrap_or(order.next_at),
+    })
+}
+
+async fn watch(config: &Config, store: &Store) -> Result<NameWatch, CliError> {
     let looker = Looker::new(&config.domains).map_err(|error| CliError::Dns(Box::new(error)))?;
-    let expected = Expected::new(&config.domains, &config.acme, config.acme_dns.as_ref());
+    let mut expected = Expected::new(&config.domains, &config.acme, config.acme_dns.as_ref());
+    for ca in &mut expected.cas {
+        ca.account = store.acme_account_url(&ca.directory_url).await?;
+    }
     Ok(NameWatch {
         looker,
         expected,

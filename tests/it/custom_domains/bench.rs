@@ -26,12 +26,17 @@ pub(super) fn hard_to_please() -> PebblePlan {
         .reject_nonces(50)
 }
 
-/// A node that orders of `pebble`, looks at names in its DNS, and is at an address of its own.
-pub(super) fn node(pebble: &Pebble, upstream: SocketAddr, more: &str) -> (Ipv4Addr, Plan) {
+/// A node that orders of `pebble`, looks at names in its DNS, and is at an address of its own. Names lead to all of `fleet` or to it.
+pub(super) fn node(pebble: &Pebble, upstream: SocketAddr, fleet: &[Ipv4Addr]) -> (Ipv4Addr, Plan) {
     let here = own_address();
+    let addresses: Vec<String> = (fleet.iter().chain([&here]))
+        .map(|address| format!("\"{address}\""))
+        .collect();
     let config = format!(
         "[edge]\nhttp = [\"{here}:{HTTP}\"]\nhttps = [\"{here}:{HTTPS}\"]\n\
-         [domains]\naddresses = [\"{here}\"]\nresolvers = [\"{}\"]\ngrace = \"1m\"\n{more}\n{}",
+         [domains]\naddresses = [{}]\nresolvers = [\"{}\"]\ngrace = \"1m\"\n\
+         {}caa_identities = [\"pebble.letsencrypt.org\"]\n",
+        addresses.join(", "),
         pebble.dns.address,
         pebble.config(),
     );

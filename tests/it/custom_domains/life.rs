@@ -14,7 +14,7 @@ on_both_stores!(from_the_claim_to_the_lapse);
 async fn from_the_claim_to_the_lapse(store: Option<&str>) {
     let mut pebble = hard_to_please().start().await;
     let upstream = TestUpstream::echo();
-    let (here, plan) = node(&pebble, upstream.address, "");
+    let (here, plan) = node(&pebble, upstream.address, &[]);
     let edge = plan.store_at(store).tenants(&["acme"]).start().await;
 
     // Claimed and led here, it is served to nobody and ordered of nobody.
