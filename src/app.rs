@@ -22,6 +22,7 @@ mod logging;
 mod open;
 mod parts;
 mod signals;
+mod tickets;
 
 pub use logging::start_log;
 

@@ -24,6 +24,7 @@ mod certificate_import;
 mod certificates;
 mod challenges;
 mod changes;
+mod domain_tls;
 mod domains;
 mod embedded;
 mod error;
@@ -38,6 +39,7 @@ mod slugs;
 mod tenant_life;
 mod tenant_rows;
 mod tenants;
+mod ticket_keys;
 mod values;
 mod watch;
 mod writing;
@@ -53,6 +55,7 @@ pub use certificates::{
 };
 pub use challenges::{Challenge, ChallengeSource, OpenChallenges};
 pub use changes::FEED_LOCK;
+pub use domain_tls::{NameTls, NameTlsPatch};
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
 pub use import::{Exported, ImportFault, ImportLine, Imported};
@@ -60,6 +63,7 @@ pub use migrations::known as schema_version;
 pub use open::Access;
 pub use slugs::COOLOFF as SLUG_COOLOFF;
 pub use tenants::{LimitPatch, NewTenant, Page, TenantPatch, TenantRef};
+pub use ticket_keys::{TicketKeyLife, TicketKeyRecord, ticket_key_purpose};
 pub use watch::ChangeWatch;
 
 /// Where in the change feed something was read. Two positions can only be compared within one epoch.

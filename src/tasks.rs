@@ -1,4 +1,6 @@
 //! Background work: woken by a timer or by the change feed, it makes reality match the store.
 
 pub mod changes;
+pub mod folder;
 pub mod snapshot;
+pub mod tickets;

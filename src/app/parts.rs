@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 
 use super::keys::NodeKeys;
 use super::open::StoreOpener;
-use super::{Addresses, StartError, system};
+use super::{Addresses, StartError, system, tickets};
 use crate::admin::{self, AdminState, Readiness};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
-use crate::decide::Policy;
+use crate::decide::{self, HostClass, Policy};
 use crate::guard::Guard;
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
@@ -28,6 +28,7 @@ use crate::shutdown::Stopping;
 use crate::sign::Signer;
 use crate::store::OpenChallenges;
 use crate::tasks::changes::Follower;
+use crate::tasks::folder;
 use crate::tasks::snapshot::SnapshotTask;
 use crate::tls::{Inventory, TlsAcceptor};
 use crate::upstream::Upstreams;
@@ -205,6 +206,10 @@ impl Routes {
         if !open {
             keys.restore(remembered)?;
         }
+        if let Some(inventory) = &inventory {
+            tickets::keep(inventory, &keys, &opener, clock).await;
+            tokio::spawn(folder::follow(Arc::clone(inventory), clock.clone()));
+        }
         follow(config, clock, (&resolver, inventory), &opener);
         if open {
             first_contact(&resolver).await;
@@ -274,6 +279,10 @@ fn stored_certificates(
     let keys = Arc::clone(keys);
     let unseal = move |purpose: &str, sealed: &[u8]| keys.unseal(purpose, sealed);
     inventory.expect_store(control.clone(), Box::new(unseal));
+    let routing = config.routing.clone();
+    inventory.exempt(Box::new(move |name| {
+        decide::host::classify(name, &routing) != HostClass::Custom
+    }));
     Some(Arc::clone(inventory))
 }
 

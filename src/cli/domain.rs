@@ -12,6 +12,8 @@ use crate::config::{Config, Shadowed};
 use crate::model::{DomainPattern, DomainState, HostnameError};
 use crate::store::{Access, Claim, Date, Domain, Store, TenantRef};
 
+mod tls;
+
 /// Verbs on custom domains. HOSTNAME is a name or, for all names one label below, `*.name`.
 #[derive(Debug, Subcommand)]
 pub(super) enum DomainVerb {
@@ -58,6 +60,8 @@ pub(super) enum DomainVerb {
         #[command(flatten)]
         output: OutputOption,
     },
+    /// Set what visitors of a name must bring to a handshake
+    Set(tls::SetTls),
     /// End a claim
     Remove {
         #[arg(value_parser = pattern)]
@@ -138,6 +142,7 @@ impl DomainVerb {
                     )
                 })
             }
+            Self::Set(set) => set.run(store).await,
             Self::Verify { .. } | Self::Doctor { .. } => {
                 Err(CliError::NotYet("domain verification"))
             }

@@ -8,7 +8,7 @@ use crate::seal::Sealer;
 use super::session::Session;
 use super::values::Row;
 use super::writing::Writing;
-use super::{BULK, Changed, READ, Store, StoreError, WRITE, certificates, migrations};
+use super::{BULK, Changed, READ, Store, StoreError, WRITE, certificates, migrations, ticket_keys};
 
 /// PostgreSQL's advisory lock for changes of what is sealed. ("vestibul", the last letter 2.)
 pub(super) const KEYS_LOCK: i64 = 0x7665_7374_6962_7502;
@@ -75,6 +75,8 @@ impl Store {
         };
         let (mut tx, before) = self.timed("reseal_locked", WRITE, begin).await?;
         let after = keys(&before)?;
+        // Nobody misses them for long, and each node makes do with what it has in memory.
+        ticket_keys::clear(&mut tx).await?;
         // As long as it takes: there may be a hundred thousand.
         let others = certificates::reseal(&mut tx, other).await?;
         let write = write_difference(tx, "key.reseal", &before, &after);

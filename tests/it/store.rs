@@ -40,6 +40,7 @@ mod opening;
 mod order;
 mod outage;
 mod tenants;
+mod ticket_keys;
 mod watch;
 
 /// Where a store is or will be.

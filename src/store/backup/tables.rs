@@ -108,6 +108,8 @@ pub(super) const TABLES: &[Table] = &[
             int("trusted"),
             int("created_at"),
             int("updated_at"),
+            text("minimum_tls"),
+            text("client_ca"),
         ],
         order: "pattern, tenant",
     },
