@@ -31,6 +31,7 @@ macro_rules! on_both_engines {
 mod backup;
 mod certificates;
 mod challenges;
+mod domain_tls;
 mod domains;
 mod feed;
 mod import;

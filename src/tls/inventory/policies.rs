@@ -173,6 +173,9 @@ impl PartialEq for NamePolicy {
     }
 }
 
+/// So that one and the same is seen to be without reading it.
+impl Eq for NamePolicy {}
+
 impl fmt::Debug for NamePolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NamePolicy")
