@@ -297,6 +297,7 @@ fn visit(trusted: bool) -> Visit {
         secure: false,
         trusted,
         names: None,
+        demanded: None,
     }
 }
 

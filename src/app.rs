@@ -24,6 +24,7 @@ mod names;
 mod open;
 mod parts;
 mod signals;
+mod tickets;
 
 pub use logging::start_log;
 

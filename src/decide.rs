@@ -16,7 +16,7 @@ use crate::config;
 use crate::model::certificate::CertificateNames;
 use crate::model::{Hostname, Limits, Route, Sources};
 use crate::resolve::{Facts, Keys};
-use crate::tls::Inventory;
+use crate::tls::{Inventory, NamePolicy};
 use crate::upstream::{Upstream, Upstreams};
 
 mod arrive;
@@ -81,6 +81,8 @@ pub struct Visit {
     pub trusted: bool,
     /// What the certificate served on it covers; `None` on a plain connection.
     pub names: Option<Arc<CertificateNames>>,
+    /// What the visitor had to bring for the name that the connection was opened for, beyond what all must.
+    pub demanded: Option<Arc<NamePolicy>>,
 }
 
 /// What will be done with a request.

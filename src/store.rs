@@ -29,6 +29,7 @@ mod changes;
 mod domain_certificates;
 mod domain_claims;
 mod domain_looks;
+mod domain_tls;
 mod domains;
 mod embedded;
 mod error;
@@ -45,6 +46,7 @@ mod slugs;
 mod tenant_life;
 mod tenant_rows;
 mod tenants;
+mod ticket_keys;
 mod values;
 mod watch;
 mod writing;
@@ -63,6 +65,7 @@ pub use certificates::{
 pub use challenges::{Challenge, ChallengeSource, OpenChallenges};
 pub use changes::FEED_LOCK;
 pub use domain_looks::{DueLook, HolderSeen, LookedAt, Outcome, Settings as DomainSettings};
+pub use domain_tls::{NameTls, NameTlsPatch};
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
 pub use import::{Exported, ImportFault, ImportLine, Imported};
@@ -74,6 +77,7 @@ pub use orders::{
 };
 pub use slugs::COOLOFF as SLUG_COOLOFF;
 pub use tenants::{LimitPatch, NewTenant, Page, TenantPatch, TenantRef};
+pub use ticket_keys::{TicketKeyLife, TicketKeyRecord, ticket_key_purpose};
 pub use watch::ChangeWatch;
 
 /// Where in the change feed something was read. Two positions can only be compared within one epoch.

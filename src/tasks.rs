@@ -3,4 +3,6 @@
 pub mod certificates;
 pub mod changes;
 pub mod domains;
+pub mod folder;
 pub mod snapshot;
+pub mod tickets;

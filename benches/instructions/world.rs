@@ -72,6 +72,7 @@ impl World {
                 secure: false,
                 trusted: false,
                 names: None,
+                demanded: None,
             },
             head: request.body(()).unwrap().into_parts().0,
             ids: rewrite::ids(

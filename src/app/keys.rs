@@ -77,6 +77,12 @@ impl NodeKeys {
         }
     }
 
+    /// Seals another secret for the store; nothing while there is no sealing key.
+    pub(super) fn seal(&self, purpose: &str, plain: &[u8]) -> Option<Vec<u8>> {
+        let sealer = self.sealer.read().unwrap_or_else(PoisonError::into_inner);
+        sealer.as_ref().map(|sealer| sealer.seal(purpose, plain))
+    }
+
     /// Reads the keys anew from the store. Assertions handed out so far are forgotten: in a restored store the versions of rows may
     /// come a second time and say something else.
     pub(super) async fn reload(&self, store: &Store) -> Result<(), StoreError> {

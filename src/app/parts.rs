@@ -12,11 +12,11 @@ use tokio::task::JoinHandle;
 use super::keys::NodeKeys;
 use super::names::{self, Stirrer};
 use super::open::StoreOpener;
-use super::{Addresses, StartError, system};
+use super::{Addresses, StartError, system, tickets};
 use crate::admin::{self, AdminState, Readiness};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
-use crate::decide::Policy;
+use crate::decide::{self, HostClass, Policy};
 use crate::guard::Guard;
 use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
@@ -29,6 +29,7 @@ use crate::shutdown::Stopping;
 use crate::sign::Signer;
 use crate::store::OpenChallenges;
 use crate::tasks::changes::Follower;
+use crate::tasks::folder;
 use crate::tasks::snapshot::SnapshotTask;
 use crate::tls::{Inventory, TlsAcceptor};
 use crate::upstream::Upstreams;
@@ -213,6 +214,10 @@ impl Routes {
             &opener,
             &stopping,
         )?;
+        if let Some(inventory) = &inventory {
+            tickets::keep(inventory, &keys, &opener, clock).await;
+            tokio::spawn(folder::follow(Arc::clone(inventory), clock.clone()));
+        }
         follow(config, clock, (&resolver, inventory), &opener, stirrer);
         if open {
             first_contact(&resolver).await;
@@ -282,6 +287,10 @@ fn stored_certificates(
     let keys = Arc::clone(keys);
     let unseal = move |purpose: &str, sealed: &[u8]| keys.unseal(purpose, sealed);
     inventory.expect_store(control.clone(), Box::new(unseal));
+    let routing = config.routing.clone();
+    inventory.exempt(Box::new(move |name| {
+        decide::host::classify(name, &routing) != HostClass::Custom
+    }));
     Some(Arc::clone(inventory))
 }
 

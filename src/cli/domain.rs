@@ -12,6 +12,8 @@ use crate::store::{Access, Claim, Domain, Store, TenantRef};
 mod look;
 mod show;
 
+mod tls;
+
 /// Verbs on custom domains. HOSTNAME is a name or, for all names one label below, `*.name`.
 #[derive(Debug, Subcommand)]
 pub(super) enum DomainVerb {
@@ -62,6 +64,8 @@ pub(super) enum DomainVerb {
         #[command(flatten)]
         output: OutputOption,
     },
+    /// Set what visitors of a name must bring to a handshake
+    Set(tls::SetTls),
     /// End a claim
     Remove {
         #[arg(value_parser = pattern)]
@@ -139,6 +143,7 @@ impl DomainVerb {
                     )
                 })
             }
+            Self::Set(set) => set.run(store).await,
         }
     }
 }

@@ -74,6 +74,22 @@ pub enum TlsVersion {
     Tls13,
 }
 
+impl TlsVersion {
+    /// The version's name in the configuration and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+
+    /// The version called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Tls12, Self::Tls13];
+        all.into_iter().find(|version| version.as_str() == name)
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 const MIB: u64 = 1 << 20;

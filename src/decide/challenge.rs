@@ -48,6 +48,7 @@ mod tests {
             secure,
             trusted: false,
             names: None,
+            demanded: None,
         };
         let (name, token) = challenge(&head, &visit)?;
         Some((name.to_string(), token.to_owned()))

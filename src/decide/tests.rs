@@ -19,6 +19,7 @@ impl Visit {
             secure: false,
             trusted: false,
             names: None,
+            demanded: None,
         }
     }
 }

@@ -62,6 +62,7 @@ fn settle(case: &Case<'_>, policy: &Policy) -> Result<Decision, Refusal> {
     if let Some(location) = https_location(case, policy) {
         return Ok(Decision::Answer(Answer::Redirect(location)));
     }
+    check_demands(case, policy)?;
     if policy.publish_keys
         && case.head.uri.path() == KEYS_PATH
         && matches!(case.head.method, Method::GET | Method::HEAD)
@@ -110,6 +111,24 @@ fn forget_session(case: &Case<'_>) -> Result<Decision, Refusal> {
         Some(true) => Ok(Decision::Answer(Answer::ForgetSession)),
         _ => Err(Refusal::bad_request(
             "Only a page of this address may ask for that.",
+        )),
+    }
+}
+
+/// A host with demands of its own is served only where they were met: on a connection that was opened for a name of the same demands.
+/// In the clear no visitor can bring a certificate.
+fn check_demands(case: &Case<'_>, policy: &Policy) -> Result<(), Refusal> {
+    let own = policy.inventory.policy(&case.arrival.host.hostname);
+    let met = match case.visit.secure {
+        true => own == case.visit.demanded,
+        false => !own.is_some_and(|own| own.wants_certificate()),
+    };
+    match met {
+        true => Ok(()),
+        // RFC 9110 section 15.5.20, as where the certificate does not cover the host.
+        false => Err(Refusal::new(
+            Code::Misdirected,
+            "Open a new connection for this address.",
         )),
     }
 }

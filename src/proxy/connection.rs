@@ -107,6 +107,7 @@ fn visit(worker: &Worker, socket: &TcpStream, listener: Kind) -> std::io::Result
         secure: listener == Kind::Https,
         trusted,
         names: None,
+        demanded: None,
     })
 }
 
@@ -147,6 +148,7 @@ async fn serve_tls(
         Ok((stream, facts)) => {
             connection.state.handshake_done();
             connection.visit.names = Some(facts.names);
+            connection.visit.demanded = facts.policy;
             connection.tls = Some(facts.version);
             if !facts.alpn_h2 {
                 return Some((Line::shared(stream), Rc::new(connection)));

@@ -12,7 +12,7 @@ use super::changes::{FEED_LOCK, no_feed};
 use super::signing_keys::KEYS_LOCK;
 use super::values::Arg;
 use super::writing::Writing;
-use super::{BULK, Changed, Store, StoreError, migrations};
+use super::{BULK, Changed, Store, StoreError, migrations, ticket_keys};
 
 mod file;
 mod read;
@@ -112,6 +112,9 @@ impl Store {
                 let empty = format!("delete from {}", table.name);
                 tx.script(AssertSqlSafe(empty)).await?;
             }
+            // Not in the backup, and of the store that was here before.
+            ticket_keys::clear(&mut tx).await?;
+            tx.run("delete from challenges", &[]).await?;
             let held = put_back(&mut tx, &mut backup).await?;
             self.begin_epoch(&mut tx).await?;
             let detail = format!(

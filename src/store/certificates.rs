@@ -12,6 +12,7 @@ use crate::model::DomainPattern;
 use crate::model::certificate::CertificateSource;
 
 use super::changes::no_feed;
+use super::domain_tls::NameTls;
 use super::domains;
 use super::session::Session;
 use super::tenant_rows::corrupt;
@@ -109,6 +110,9 @@ pub trait CertificateStore: Send + Sync + 'static {
         &self,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<CertificateSummary, StoreError>>;
+    /// What visitors of routed names must bring, for the names that demand more than all do; and those that demand nothing below a
+    /// wildcard that does.
+    fn name_tls(&self) -> BoxFuture<'_, Result<Vec<(DomainPattern, NameTls)>, StoreError>>;
 }
 
 /// Shared handle on the store's certificates.
@@ -161,6 +165,10 @@ impl CertificateStore for Store {
             })
         };
         self.timed("certificate_summary", READ, work).boxed()
+    }
+
+    fn name_tls(&self) -> BoxFuture<'_, Result<Vec<(DomainPattern, NameTls)>, StoreError>> {
+        self.all_tls()
     }
 }
 

@@ -10,6 +10,7 @@ use super::values::Row;
 use super::writing::Writing;
 use super::{
     BULK, Changed, READ, Store, StoreError, WRITE, acme_accounts, certificates, migrations, orders,
+    ticket_keys,
 };
 
 /// PostgreSQL's advisory lock for changes of what is sealed. ("vestibul", the last letter 2.)
@@ -77,6 +78,8 @@ impl Store {
         };
         let (mut tx, before) = self.timed("reseal_locked", WRITE, begin).await?;
         let after = keys(&before)?;
+        // Nobody misses them for long, and each node makes do with what it has in memory.
+        ticket_keys::clear(&mut tx).await?;
         // As long as it takes: there may be a hundred thousand.
         let others = certificates::reseal(&mut tx, &other).await?
             + orders::reseal(&mut tx, &other).await?

@@ -72,6 +72,7 @@ impl Follower {
         helpers.spawn(listen(watch, Arc::clone(&news)));
         helpers.spawn(keep_names(Arc::clone(&self.resolver)));
         if let Some(inventory) = &self.inventory {
+            helpers.spawn(keep_policies(Arc::clone(inventory)));
             let resolver = Arc::clone(&self.resolver);
             let (inventory, clock) = (Arc::clone(inventory), self.clock.clone());
             helpers.spawn(async move {
@@ -201,6 +202,23 @@ async fn keep_names(resolver: Arc<Resolver>) {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+/// Keeps what names demand of their visitors at hand: a handshake would wait for it, a request on an open connection would not.
+async fn keep_policies(inventory: Arc<Inventory>) {
+    loop {
+        inventory.policies_due().await;
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = inventory.refresh_policies().await {
+            if pause == FIRST_PAUSE {
+                tracing::warn!(error = %Causes(&error), "what names demand of their visitors cannot be read");
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        // Many names may change one by one.
+        sleep(FIRST_PAUSE).await;
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::challenge;
 use super::hello::{self, Hello, MAX_HELLO, fatal};
-use super::inventory::{Found, Inventory};
+use super::inventory::{Found, Inventory, NamePolicy};
 use super::load::Certificate;
 use super::protocol::in_order_of;
 use crate::metrics::Metrics;
@@ -47,6 +47,9 @@ pub struct TlsFacts {
     pub sni: Option<Hostname>,
     /// The names of the certificate it was shown: a request for another host is misdirected (RFC 9110 section 15.5.20).
     pub names: Arc<CertificateNames>,
+    /// What it had to bring for that name, where that was more than all must: a request for a host that demands anything else is
+    /// misdirected.
+    pub policy: Option<Arc<NamePolicy>>,
     /// Whether HTTP/2 was agreed on.
     pub alpn_h2: bool,
     /// As in `TLSv1_3`.
@@ -206,18 +209,19 @@ impl TlsAcceptor {
             Ok(chosen) => chosen,
             Err(error) => return Err(refused(io, error).await),
         };
+        let (config, policy) = match self.demands(&certificate, sni.as_ref()).await {
+            Ok(demands) => demands,
+            Err(error) => return Err(refused(io, error).await),
+        };
         // From here on it costs: signing, key exchange. A visitor who has sent nothing yet holds up nobody.
         let _turn = self.turns.acquire().await;
-        let config = in_order_of(
-            &certificate.config,
-            hello.accepted.client_hello().cipher_suites(),
-        );
+        let config = in_order_of(&config, hello.accepted.client_hello().cipher_suites());
         let handshake = StartHandshake::from_parts(hello.accepted, io)
             .into_stream(config)
             .into_fallible();
         match handshake.await {
             Ok(stream) => {
-                let facts = facts(&stream, &certificate, sni);
+                let facts = facts(&stream, &certificate, (sni, policy));
                 Ok((stream, facts))
             }
             Err((error, mut io)) => {
@@ -271,6 +275,26 @@ impl TlsAcceptor {
         })
     }
 
+    /// How `certificate` is shown to a visitor of `sni`, and what was demanded of him beyond what is of all.
+    async fn demands(
+        &self,
+        certificate: &Arc<Certificate>,
+        sni: Option<&Hostname>,
+    ) -> Result<(Arc<ServerConfig>, Option<Arc<NamePolicy>>), HandshakeError> {
+        let Some(name) = sni else {
+            return Ok((Arc::clone(&certificate.config), None));
+        };
+        let unavailable = || HandshakeError::Unavailable(name.clone());
+        let policy = self.inventory.find_policy(name).await;
+        match policy.ok_or_else(unavailable)? {
+            None => Ok((Arc::clone(&certificate.config), None)),
+            Some(policy) => {
+                let config = policy.config(certificate).ok_or_else(unavailable)?;
+                Ok((config, Some(policy)))
+            }
+        }
+    }
+
     async fn choose(
         &self,
         hello: &Hello,
@@ -321,12 +345,17 @@ async fn refuse<IO: AsyncWrite + Unpin>(io: &mut IO, alert: &[u8]) {
     }
 }
 
-fn facts<IO>(stream: &TlsStream<IO>, certificate: &Certificate, sni: Option<Hostname>) -> TlsFacts {
+fn facts<IO>(
+    stream: &TlsStream<IO>,
+    certificate: &Certificate,
+    (sni, policy): (Option<Hostname>, Option<Arc<NamePolicy>>),
+) -> TlsFacts {
     let (_, connection) = stream.get_ref();
     let version = connection.protocol_version();
     let suite = connection.negotiated_cipher_suite();
     TlsFacts {
         sni,
+        policy,
         names: Arc::clone(&certificate.names),
         alpn_h2: connection.alpn_protocol() == Some(b"h2"),
         version: version.and_then(|it| it.as_str()).unwrap_or("unknown"),

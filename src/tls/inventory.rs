@@ -12,11 +12,13 @@ mod flights;
 mod folder;
 mod ledger;
 mod names;
+mod policies;
 mod stored;
 
 pub use folder::LoadReport;
+pub use policies::{Exempt, NamePolicy};
 
-use folder::Snapshot;
+use folder::{Outside, Snapshot};
 use stored::Stored;
 
 use super::accept;
@@ -48,6 +50,8 @@ pub struct Inventory {
     protocol: Arc<Protocol>,
     metrics: Arc<Metrics>,
     snapshot: ArcSwap<Snapshot>,
+    /// The folder's files when they were last read.
+    seen: Mutex<Outside>,
     /// Empty where there is no store to look into.
     stored: OnceLock<Arc<Stored>>,
     counted: Mutex<Counted>,
@@ -100,6 +104,7 @@ impl Inventory {
             protocol: Arc::new(Protocol::new(settings.minimum)?),
             metrics,
             snapshot: ArcSwap::default(),
+            seen: Mutex::default(),
             stored: OnceLock::new(),
             counted: Mutex::default(),
         });
@@ -107,23 +112,52 @@ impl Inventory {
         Ok((inventory, report))
     }
 
-    /// Reads the folder again and swaps what is shown. Connections keep what they were shown.
+    /// Looks at the folder from outside; where files have changed since they were last read, reads it again. Blocks, as files do.
+    pub fn look(&self, now: Timestamp) -> Option<LoadReport> {
+        let outside = Outside::of(&self.settings.directory);
+        let same = outside == *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !same {
+            return Some(self.reload(now));
+        }
+        let snapshot = self.snapshot.load();
+        if snapshot.is_due(now) {
+            self.show(&snapshot.all, None, now);
+        }
+        None
+    }
+
+    /// Reads the folder again and swaps what is shown. Connections keep what they were shown, and so do names whose files are broken
+    /// now.
     pub fn reload(&self, now: Timestamp) -> LoadReport {
-        let report = LoadReport::read(&self.settings, &self.protocol, now);
+        // Before they are read: what is written meanwhile is a change yet to be seen.
+        let outside = Outside::of(&self.settings.directory);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = outside;
+        let before = self.snapshot.load();
+        let report = LoadReport::read(&self.settings, &self.protocol, now, &before.all);
+        let is_faulty = |fault: &&CertificateFault| !fault.is_no_folder();
+        let faults = report.faults.iter().filter(is_faulty).count();
+        self.show(&report.certificates, Some(faults), now);
+        report
+    }
+
+    /// Shows `certificates`; of the `faults` of their files those that are ends of validity are counted apart.
+    fn show(&self, certificates: &[Arc<Certificate>], faults: Option<usize>, now: Timestamp) {
         let default = self.settings.default.as_deref();
-        let snapshot = Snapshot::new(&report.certificates, default, now);
+        let snapshot = Snapshot::new(certificates, default, now);
         let valid: Vec<_> = snapshot.all.iter().filter(|it| it.is_valid(now)).collect();
         let folder = CertificateSummary {
             valid: valid.len() as u64,
             outside_validity: (snapshot.all.len() - valid.len()) as u64,
             soonest: valid.iter().map(|it| it.not_after.0).min(),
         };
-        let is_faulty = |fault: &&CertificateFault| !fault.is_no_folder();
-        let faulty = report.faults.iter().filter(is_faulty).count();
-        let faulty = faulty.saturating_sub(snapshot.all.len() - valid.len());
+        let outside = snapshot.all.len() - valid.len();
         self.snapshot.store(Arc::new(snapshot));
-        self.count(|counted| (counted.folder, counted.faulty) = (folder, faulty));
-        report
+        self.count(|counted| {
+            counted.folder = folder;
+            if let Some(faults) = faults {
+                counted.faulty = faults.saturating_sub(outside);
+            }
+        });
     }
 
     /// From now on there is a store behind the folder, which [`Inventory::attach`] will give: until then nobody can say what it
@@ -141,8 +175,9 @@ impl Inventory {
         }
     }
 
-    /// The certificate for `hostname` that is in memory. A file of the folder comes before anything in the store; in each the
-    /// certificate that names the host comes before the wildcard one label above it.
+    /// The certificate for `hostname` that is in memory. A file of the folder comes before anything in the store, as long as it is valid:
+    /// one that has expired is shown only where the store has none. In each the certificate that names the host comes before the
+    /// wildcard one label above it.
     pub fn certificate(&self, hostname: &Hostname) -> Option<Arc<Certificate>> {
         match self.recall(hostname) {
             Some(Found::Certificate(certificate)) => Some(certificate),
@@ -154,25 +189,36 @@ impl Inventory {
     pub async fn find(&self, hostname: &Hostname) -> Found {
         match (self.recall(hostname), self.stored.get()) {
             (Some(found), _) => found,
-            (None, Some(stored)) => stored.find(hostname).await,
+            (None, Some(stored)) => self.or_outdated(stored.find(hostname).await, hostname),
             (None, None) => Found::Absent,
         }
     }
 
+    /// What the store has; where that is nothing, an outdated one of the folder is better than none.
+    fn or_outdated(&self, stored: Found, hostname: &Hostname) -> Found {
+        if let Found::Certificate(_) = stored {
+            return stored;
+        }
+        let snapshot = self.snapshot.load();
+        let outdated = snapshot.outdated(hostname).cloned();
+        outdated.map_or(stored, Found::Certificate)
+    }
+
     /// The answer from memory; `None` where the store has to be asked.
     fn recall(&self, hostname: &Hostname) -> Option<Found> {
-        if let Some(certificate) = self.snapshot.load().find(hostname) {
+        if let Some(certificate) = self.snapshot.load().valid(hostname) {
             return Some(Found::Certificate(Arc::clone(certificate)));
         }
-        match self.stored.get() {
-            Some(stored) => stored.recall(hostname),
-            None => Some(Found::Absent),
-        }
+        let stored = match self.stored.get() {
+            Some(stored) => stored.recall(hostname)?,
+            None => Found::Absent,
+        };
+        Some(self.or_outdated(stored, hostname))
     }
 
     /// Whether a visitor who asks for `hostname` over TLS can be served, as far as memory knows: see [`Inventory::settle`].
     pub fn covers(&self, hostname: &Hostname) -> bool {
-        self.snapshot.load().find(hostname).is_some()
+        self.snapshot.load().covers(hostname)
             || (self.stored.get()).is_some_and(|stored| stored.covers(hostname))
     }
 
@@ -181,10 +227,46 @@ impl Inventory {
     pub async fn settle(&self, hostname: &Hostname) {
         if let Some(stored) = self.stored.get()
             && !stored.knows_names()
-            && self.snapshot.load().find(hostname).is_none()
+            && !self.snapshot.load().covers(hostname)
         {
             // Boxed: every request has room for this wait, and hardly any has it.
             Box::pin(stored.find(hostname)).await;
+        }
+    }
+
+    /// Names that no customer can have: what they demand is the same as all do, also while the store has never been reached.
+    pub fn exempt(&self, exempt: Exempt) {
+        if let Some(stored) = self.stored.get() {
+            stored.policies.exempt(exempt);
+        }
+    }
+
+    /// What visitors of `hostname` must bring, as far as memory knows.
+    pub fn policy(&self, hostname: &Hostname) -> Option<Arc<NamePolicy>> {
+        self.stored.get()?.policies.recall(hostname)
+    }
+
+    /// As [`Inventory::policy`], and asks the store where names have changed; nothing where nobody can say, in 2 s at most.
+    pub(super) async fn find_policy(&self, hostname: &Hostname) -> Option<Option<Arc<NamePolicy>>> {
+        match self.stored.get() {
+            Some(stored) => stored.policy(hostname).await.ok(),
+            None => Some(None),
+        }
+    }
+
+    /// Resolves when what names demand may have changed: then [`Inventory::refresh_policies`] is due. Never without a store.
+    pub async fn policies_due(&self) {
+        match self.stored.get() {
+            Some(stored) => stored.policies.due().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads what names demand of their visitors, where that is due.
+    pub async fn refresh_policies(&self) -> Result<(), StoreError> {
+        match self.stored.get() {
+            Some(stored) => stored.load_policies().await,
+            None => Ok(()),
         }
     }
 

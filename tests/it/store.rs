@@ -35,6 +35,7 @@ mod budgets;
 mod certificates;
 mod challenges;
 mod domain_life;
+mod domain_tls;
 mod domains;
 mod feed;
 mod import;
@@ -44,6 +45,7 @@ mod opening;
 mod order;
 mod outage;
 mod tenants;
+mod ticket_keys;
 mod watch;
 
 /// Where a store is or will be.

@@ -28,8 +28,11 @@ use vestibule::tls::{HandshakeError, Inventory, LocalCa, TlsAcceptor, TlsFacts, 
 use crate::certificates::{Folder, forge_with_local_ca};
 
 mod challenges;
+mod folder;
 mod hellos;
+mod policies;
 pub(crate) mod resumption;
+mod tickets;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// Far longer than anything takes; reached only where a test fails.

@@ -102,6 +102,7 @@ impl Door {
             secure: coming.secure,
             trusted: policy.trusts(coming.from),
             names: None,
+            demanded: None,
         };
         let mut steps = Vec::new();
         match (coming.secure, self.tls, self.plain) {

@@ -115,6 +115,8 @@ pub(super) const TABLES: &[Table] = &[
             text("checks"),
             int("checked_at"),
             int("next_look_at"),
+            text("minimum_tls"),
+            text("client_ca"),
         ],
         order: "pattern, tenant",
     },

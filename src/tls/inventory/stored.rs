@@ -13,8 +13,9 @@ use tokio::time::timeout;
 use super::flights::{Flights, Landing};
 use super::ledger::{Ledger, Stamp};
 use super::names::{NameHash, NameHasher, Names, Standing};
+use super::policies::Policies;
 use super::{Found, Unseal};
-use crate::model::{DomainPattern, Hostname, Prehashed};
+use crate::model::{DomainPattern, Hostname, LookupKey, Prehashed};
 use crate::store::{Change, Changed, Changes, Cursor, SharedCertificateStore, StoreError};
 use crate::tls::load::Certificate;
 use crate::tls::protocol::Protocol;
@@ -47,6 +48,7 @@ pub(super) struct Stored {
     pub(super) ledger: Ledger,
     pub(super) hasher: NameHasher,
     pub(super) flights: Flights,
+    pub(super) policies: Policies,
     names: Names,
     certificates: Cache<NameHash, Kept, BuildHasherDefault<Prehashed>>,
     absences: Cache<NameHash, Stamp, BuildHasherDefault<Prehashed>>,
@@ -72,6 +74,7 @@ impl Stored {
             ledger: Ledger::new(),
             hasher: NameHasher::new(),
             flights: Flights::new(),
+            policies: Policies::new(),
             names: Names::default(),
             certificates: Cache::builder()
                 .max_capacity(memory)
@@ -202,6 +205,7 @@ impl Stored {
         match changes {
             Changes::Next(changes) => changes.iter().for_each(|change| self.apply_one(change)),
             Changes::Lost(cursor) => {
+                self.policies.outdate();
                 self.names.outdate();
                 self.ledger.restart(*cursor);
                 self.certificates.invalidate_all();
@@ -222,11 +226,23 @@ impl Stored {
                 }
             }
             Changed::Certificates(_) | Changed::Unknown => {
+                self.policies.outdate();
                 self.names.outdate();
                 self.ledger.raise(change.position);
                 self.certificates.invalidate_all();
             }
-            Changed::Tenant { .. } | Changed::Bulk | Changed::SigningKeys => return,
+            Changed::Tenant { names, .. } => {
+                // Who has the name, or what it demands.
+                if names.iter().any(is_domain) {
+                    self.policies.outdate();
+                }
+                return;
+            }
+            Changed::Bulk => {
+                self.policies.outdate();
+                return;
+            }
+            Changed::SigningKeys => return,
         }
         self.stirred.notify_one();
     }
@@ -268,6 +284,10 @@ impl Stored {
         self.certificates.run_pending_tasks();
         (self.certificates.entry_count(), self.names.len())
     }
+}
+
+fn is_domain(key: &LookupKey) -> bool {
+    matches!(key, LookupKey::Domain(_) | LookupKey::Wildcard(_))
 }
 
 fn stamps(many: u64, ttl: Duration) -> Cache<NameHash, Stamp, BuildHasherDefault<Prehashed>> {

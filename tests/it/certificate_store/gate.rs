@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use vestibule::clock::Timestamp;
 use vestibule::model::DomainPattern;
 use vestibule::store::{
-    CertificateStore, CertificateSummary, CoveredNames, LookedCertificate, Store, StoreError,
+    CertificateStore, CertificateSummary, CoveredNames, LookedCertificate, NameTls, Store,
+    StoreError,
 };
 
 pub(super) struct Gate {
@@ -64,6 +65,14 @@ impl Gate {
 }
 
 impl CertificateStore for Gate {
+    fn name_tls(&self) -> BoxFuture<'_, Result<Vec<(DomainPattern, NameTls)>, StoreError>> {
+        async move {
+            self.reachable()?;
+            self.behind.name_tls().await
+        }
+        .boxed()
+    }
+
     fn certificate_for<'a>(
         &'a self,
         name: &'a DomainPattern,

@@ -8,6 +8,7 @@ on_both_stores!(
     what_is_in_memory_is_shown_while_the_store_is_away,
     nobody_waits_for_a_store_that_is_known_to_be_away,
     the_default_certificate_is_for_names_that_are_certainly_nobodys,
+    customers_names_wait_for_what_they_demand_and_the_operators_own_do_not,
 );
 
 async fn what_is_in_memory_is_shown_while_the_store_is_away(url: Option<&str>) {
@@ -67,4 +68,30 @@ async fn the_default_certificate_is_for_names_that_are_certainly_nobodys(url: Op
     node.gate.set_away(true);
     assert_eq!(node.answer(&edge, "never-asked.test").await, INTERNAL_ERROR);
     edge.visit(&nameless, "fallback.test").await.unwrap();
+}
+
+async fn customers_names_wait_for_what_they_demand_and_the_operators_own_do_not(url: Option<&str>) {
+    let node = Node::new(url).await;
+    node.issuer.issue("file", &["acme.test", "own.test"]);
+    for ending in ["crt", "key"] {
+        let file = format!("file.{ending}");
+        let shown = node.issuer.settings.directory.join(&file);
+        std::fs::copy(node.issuer.path(&file), shown).unwrap();
+    }
+    let node = node.again().await;
+    let own = host("own.test");
+    node.inventory.exempt(Box::new(move |name| *name == own));
+    let edge = node.edge().await;
+    // Nobody has read what names demand, and nobody can.
+    node.gate.set_away(true);
+    node.inventory.in_contact(false);
+    assert_eq!(node.answer(&edge, "acme.test").await, INTERNAL_ERROR);
+    node.shown(&edge, "own.test").await;
+    node.gate.set_away(false);
+    node.inventory.in_contact(true);
+    node.shown(&edge, "acme.test").await;
+    // What was read holds.
+    node.gate.set_away(true);
+    node.inventory.in_contact(false);
+    node.shown(&edge, "acme.test").await;
 }

@@ -1,8 +1,10 @@
 //! Who is shown which certificate.
 
+use std::time::Duration;
+
 use vestibule::clock::Clock;
 use vestibule::seal::Sealer;
-use vestibule::tls::Brought;
+use vestibule::tls::{Brought, Found};
 
 use super::{INTERNAL_ERROR, Node, host};
 use crate::harness::on_both_stores;
@@ -13,6 +15,7 @@ on_both_stores!(
     c16_what_is_in_the_store_is_shown_and_nothing_else,
     c21_a_name_of_its_own_comes_before_the_wildcard,
     a_file_of_the_folder_comes_before_the_store,
+    the_store_steps_in_when_a_file_of_the_folder_expires,
     a_change_is_in_force_once_it_is_applied,
     an_import_of_many_is_in_force_once_it_is_applied,
     c19_a_session_is_resumed_for_the_same_name_only,
@@ -64,6 +67,34 @@ async fn a_file_of_the_folder_comes_before_the_store(url: Option<&str>) {
     let file = node.shown(&edge, "x.acme.test").await;
     assert_ne!(file, stored, "even a wildcard of the folder");
     assert_eq!(node.shown(&edge, "y.acme.test").await, file);
+}
+
+async fn the_store_steps_in_when_a_file_of_the_folder_expires(url: Option<&str>) {
+    let node = Node::with_names(url, &[("stored", &["x.acme.test"])]).await;
+    let name = host("x.acme.test");
+    let shown = async || match node.inventory.find(&name).await {
+        Found::Certificate(certificate) => certificate.name.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shown().await, "x.acme.test", "the stored one, by its name");
+    let names = ["x.acme.test", "y.acme.test"];
+    node.issuer.issue_valid("file", &names, 2020, 2040);
+    for ending in ["crt", "key"] {
+        let file = format!("file.{ending}");
+        let shown = node.issuer.settings.directory.join(&file);
+        std::fs::copy(node.issuer.path(&file), shown).unwrap();
+    }
+    let now = Clock::system().now();
+    assert!(node.inventory.look(now).is_some());
+    assert_eq!(shown().await, "file", "own before stored");
+    // Without any change of the files.
+    let later = now.plus(Duration::from_secs(20 * 366 * 86_400));
+    assert!(node.inventory.look(later).is_none());
+    assert_eq!(shown().await, "x.acme.test");
+    // Where there is no other, the outdated one is better than none.
+    let only = node.inventory.find(&host("y.acme.test")).await;
+    assert!(matches!(only, Found::Certificate(certificate) if certificate.name == "file"));
+    assert!(node.inventory.covers(&host("y.acme.test")));
 }
 
 async fn a_change_is_in_force_once_it_is_applied(url: Option<&str>) {

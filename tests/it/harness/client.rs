@@ -75,6 +75,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visitor<S> {
         }
     }
 
+    /// The same, after these bytes of an answer have been read.
+    pub fn with_read(stream: S, buffer: Vec<u8>) -> Self {
+        Self { stream, buffer }
+    }
+
     /// Writes these bytes; a connection that is closed already is no failure, the answer tells.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = tokio::time::timeout(PATIENCE, self.stream.write_all(bytes.as_ref()))

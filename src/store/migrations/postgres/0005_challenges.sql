@@ -13,3 +13,7 @@ create table ticket_keys (
     sealed_key bytea not null,
     created_at bigint not null
 );
+
+alter table domains add column minimum_tls text;
+alter table domains add column client_ca text;
+create index domains_by_tls on domains (pattern) where minimum_tls is not null or client_ca is not null;
