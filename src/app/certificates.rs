@@ -90,7 +90,7 @@ impl Ordering {
             store,
             issuers: self.issuers,
             own: self.own,
-            covered: Box::new(move |pattern| covered.as_ref()?.folder_until(pattern)),
+            covered: Box::new(move |pattern| covered.as_ref()?.folder_suffices_until(pattern)),
             preflight: Arc::new(self.preflight),
             board: Arc::new(board),
             life: Arc::new(life),

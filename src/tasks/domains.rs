@@ -204,6 +204,9 @@ impl DomainTask {
         if let Err(error) = self.store.forget_removed_domains(self.cooloff).await {
             tracing::warn!(error = %Causes(&error), "old tombstones of names stay for now");
         }
+        if let Err(error) = self.store.prune_challenges().await {
+            tracing::warn!(error = %Causes(&error), "old challenges stay for now");
+        }
     }
 }
 

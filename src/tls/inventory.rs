@@ -86,9 +86,13 @@ impl Inventory {
         found.of(pattern).is_some_and(|it| it.is_valid(now))
     }
 
-    /// Until when a file of the operator's folder is good for every visitor of `pattern`; nothing where there is none.
-    pub fn folder_until(&self, pattern: &DomainPattern) -> Option<Timestamp> {
-        Some(self.snapshot.load().of(pattern)?.not_after)
+    /// Until when the operator's folder needs no other certificate for the visitors of `pattern`: a third of the life of its own is left
+    /// then, time enough to order one. Nothing where the folder has none that is valid.
+    pub fn folder_suffices_until(&self, pattern: &DomainPattern) -> Option<Timestamp> {
+        let snapshot = self.snapshot.load();
+        let certificate = snapshot.of(pattern)?;
+        let life = certificate.not_after.since(certificate.not_before);
+        Some(certificate.not_before.plus(life * 2 / 3))
     }
 
     /// Loads the configured folder. Faults of files are in the report, not errors: a node with one bad certificate serves the
