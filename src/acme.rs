@@ -15,7 +15,7 @@ mod standing;
 mod view;
 
 pub use ca::AcmeCa;
-pub use csr::{request, request_with};
+pub use csr::{new_key, signing_request};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,22 +9,18 @@ use super::AcmeError;
 use crate::config::CertificateKey;
 use crate::model::{DomainPattern, Secret};
 
-/// A new key (PKCS#8, PEM) and a request for a certificate with it for `names` (DER). Making an RSA key takes a good part of a second.
-pub fn request(
-    names: &[DomainPattern],
-    key: CertificateKey,
-) -> Result<(Secret, Vec<u8>), AcmeError> {
-    let made = match key {
+/// A new key, PKCS#8 in PEM. Making an RSA key takes a good part of a second: not on a thread that others wait for.
+pub fn new_key(kind: CertificateKey) -> Result<Secret, AcmeError> {
+    let made = match kind {
         CertificateKey::EcdsaP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
         CertificateKey::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
     };
     let key = made.map_err(|error| unusable("no key could be made", &error))?;
-    let request = signed(names, &key)?;
-    Ok((Secret::new(key.serialize_pem().into_bytes()), request))
+    Ok(Secret::new(key.serialize_pem().into_bytes()))
 }
 
-/// A request with a key that was made before, so that another node can finish an order.
-pub fn request_with(key: &Secret, names: &[DomainPattern]) -> Result<Vec<u8>, AcmeError> {
+/// The request for a certificate for `names` (PKCS#10, DER), with a key that [`new_key`] made here or on another node.
+pub fn signing_request(key: &Secret, names: &[DomainPattern]) -> Result<Vec<u8>, AcmeError> {
     let what = "the kept key of the certificate cannot be used";
     let text = key.expose_str().ok_or_else(|| AcmeError::Unusable {
         what: what.to_owned(),
@@ -78,7 +74,8 @@ mod tests {
     #[test]
     fn names_stand_in_subject_alt_name_alone() {
         let names = patterns(&["shop.example", "*.shop.example"]);
-        let (_, der) = request(&names, CertificateKey::EcdsaP256).expect("a request");
+        let key = new_key(CertificateKey::EcdsaP256).expect("a key");
+        let der = signing_request(&key, &names).expect("a request");
         let request = read(&der);
         let info = &request.certification_request_info;
         assert_eq!(info.subject.iter().count(), 0);
@@ -98,8 +95,9 @@ mod tests {
     fn a_key_that_was_kept_asks_again_with_the_same_key() {
         let names = patterns(&["shop.example"]);
         for kind in [CertificateKey::EcdsaP256, CertificateKey::Rsa2048] {
-            let (key, first) = request(&names, kind).expect("a request");
-            let second = request_with(&key, &names).expect("a request");
+            let key = new_key(kind).expect("a key");
+            let first = signing_request(&key, &names).expect("a request");
+            let second = signing_request(&key, &names).expect("a request");
             let raw = |der: &[u8]| {
                 let request = read(der);
                 let info = &request.certification_request_info;
@@ -113,6 +111,6 @@ mod tests {
             assert_eq!(raw(&first), raw(&second));
         }
         let other = Secret::new(b"no key".to_vec());
-        assert!(request_with(&other, &names).is_err());
+        assert!(signing_request(&other, &names).is_err());
     }
 }

@@ -24,7 +24,6 @@ mod ladder;
 mod limits;
 mod look_after;
 mod place;
-mod request;
 mod seams;
 mod setback;
 

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use vestibule::acme::{
     AcmeCa, AcmeError, AuthorizationState, AuthorizationView, Ca, CaAccount, NewOrder,
-    OfferedChallenge, OpenedAccount, OrderState, OrderView, request,
+    OfferedChallenge, OpenedAccount, OrderState, OrderView, new_key, signing_request,
 };
 use vestibule::clock::Clock;
 use vestibule::config::{AcmeIssuer, CertificateKey};
@@ -90,9 +90,14 @@ async fn whole(
     }
     let view = behind(account, &url, OrderState::Pending).await;
     assert_eq!(view.state, OrderState::Ready, "{view:?}");
-    let (_, csr) = request(&patterns(names), CertificateKey::EcdsaP256).unwrap();
+    let csr = csr(&patterns(names), CertificateKey::EcdsaP256);
     account.finalize(&url, &csr).await.unwrap();
     let view = behind(account, &url, OrderState::Processing).await;
     assert_eq!(view.state, OrderState::Valid, "{view:?}");
     account.certificate(&url).await.unwrap()
+}
+
+/// A request for a certificate for `names`, with a key of its own.
+fn csr(names: &[DomainPattern], key: CertificateKey) -> Vec<u8> {
+    signing_request(&new_key(key).unwrap(), names).unwrap()
 }

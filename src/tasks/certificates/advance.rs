@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::accounts::Opened;
 use super::limits::Outcome;
 use super::setback::Setback;
-use super::{Certificates, Next, StepError, ladder, request};
+use super::{Certificates, Next, StepError, ladder};
 use crate::acme::{
     AuthorizationState, AuthorizationView, CaProblem, OfferedChallenge, OrderState, OrderView,
+    signing_request,
 };
 use crate::model::{ChallengeKind, Hostname, Secret};
 use crate::store::{CertificateOrder, Hold, OrderStage};
@@ -211,7 +212,7 @@ impl Certificates {
 
     async fn signing_request(&self, order: &CertificateOrder) -> Result<Vec<u8>, StepError> {
         let (key, pattern) = (self.key_of(order)?, order.pattern.clone());
-        let made = tokio::task::spawn_blocking(move || request::signing_request(&key, &pattern));
+        let made = tokio::task::spawn_blocking(move || signing_request(&key, &[pattern]));
         let made = made.await.map_err(StepError::unusable)?;
         made.map_err(StepError::unusable)
     }

@@ -4,8 +4,8 @@ use rand::Rng;
 
 use super::accounts::Opened;
 use super::setback::Setback;
-use super::{Certificates, Next, StepError, request};
-use crate::acme::NewOrder;
+use super::{Certificates, Next, StepError};
+use crate::acme::{NewOrder, new_key};
 use crate::clock::Timestamp;
 use crate::model::certificate::CertificateSource;
 use crate::model::{ChallengeKind, Check, CheckCode, DomainPattern};
@@ -144,7 +144,7 @@ impl Certificates {
     ) -> Result<Option<Timestamp>, StepError> {
         let issuer = &self.parts.issuers[way.at];
         let kind = issuer.key;
-        let key = tokio::task::spawn_blocking(move || request::new_key(kind)).await;
+        let key = tokio::task::spawn_blocking(move || new_key(kind)).await;
         let key = key.map_err(StepError::unusable)?;
         let key = key.map_err(StepError::unusable)?;
         let sealer = self.sealer()?;

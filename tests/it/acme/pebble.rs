@@ -2,7 +2,7 @@
 
 use x509_parser::pem::Pem;
 
-use vestibule::acme::request_with;
+use vestibule::acme::{new_key, signing_request};
 use vestibule::config::ExternalAccount;
 use vestibule::model::Secret;
 
@@ -71,7 +71,7 @@ async fn g16_an_order_is_finished_by_another_node() {
     let saved = opened.credentials.unwrap();
     let names = ["shop.example"];
     let url = opened.account.place(&order(&names)).await.unwrap();
-    let (key, _) = request(&patterns(&names), CertificateKey::EcdsaP256).unwrap();
+    let key = new_key(CertificateKey::EcdsaP256).unwrap();
     let view = opened.account.look(&url).await.unwrap();
     let challenge = offered(&view.authorizations[0], ChallengeKind::Dns01);
     meet(&pebble.dns, "shop.example", challenge).await;
@@ -90,7 +90,7 @@ async fn g16_an_order_is_finished_by_another_node() {
     assert!(challenge.answered);
     // Once more is no failure: the first node may do so too.
     opened.account.ready(&url, challenge).await.unwrap();
-    let csr = request_with(&key, &patterns(&names)).unwrap();
+    let csr = signing_request(&key, &patterns(&names)).unwrap();
     again.account.finalize(&url, &csr).await.unwrap();
     behind(&*again.account, &url, OrderState::Processing).await;
     opened.account.finalize(&url, &csr).await.unwrap();
@@ -205,7 +205,7 @@ async fn an_order_is_finalized_no_sooner_than_it_is_ready() {
     let ca = ca(&pebble.issuer());
     let account = account(&ca).await.account;
     let url = account.place(&order(&["shop.example"])).await.unwrap();
-    let (_, csr) = request(&patterns(&["shop.example"]), CertificateKey::EcdsaP256).unwrap();
+    let csr = csr(&patterns(&["shop.example"]), CertificateKey::EcdsaP256);
     let early = account.finalize(&url, &csr).await;
     assert!(
         matches!(&early, Err(AcmeError::Refused(it)) if it.kind == "orderNotReady"),

@@ -20,7 +20,7 @@ async fn finish(account: &dyn CaAccount, wanted: &NewOrder, key: CertificateKey)
         let challenge = offered(&authorization, ChallengeKind::Dns01);
         account.ready(&url, challenge).await.unwrap();
     }
-    let (_, csr) = request(&wanted.names, key).unwrap();
+    let csr = csr(&wanted.names, key);
     account.finalize(&url, &csr).await.unwrap();
     account.certificate(&url).await.unwrap()
 }
@@ -251,7 +251,7 @@ async fn what_a_ca_refuses_is_told_in_its_words() {
     assert_eq!(problem.kind, "caa");
     assert_eq!(problem.detail, "looked at a.example");
     let names = patterns(&["b.example"]);
-    let (_, csr) = request(&names, CertificateKey::EcdsaP256).unwrap();
+    let csr = csr(&names, CertificateKey::EcdsaP256);
     let wrong = account.place(&order(&["c.example"])).await.unwrap();
     let view = account.look(&wrong).await.unwrap();
     let challenge = offered(&view.authorizations[0], ChallengeKind::Dns01);

@@ -140,7 +140,7 @@ async fn g13_an_order_that_is_stuck_is_seen_to_be() {
     let challenge = offered(&view.authorizations[0], ChallengeKind::Http01);
     account.ready(&url, challenge).await.unwrap();
     let names = patterns(&["a.example"]);
-    let (_, csr) = request(&names, CertificateKey::EcdsaP256).unwrap();
+    let csr = csr(&names, CertificateKey::EcdsaP256);
     account.finalize(&url, &csr).await.unwrap();
     stub.rules(|rules| rules.order_retry_after = Some("30".to_owned()));
     let view = account.look(&url).await.unwrap();
@@ -248,7 +248,7 @@ async fn an_order_whose_answer_is_lost_is_looked_at_and_gone_on_with() {
     account.ready(&url, challenge).await.unwrap();
     assert_eq!(stub.requests(Kind::Challenge), 1);
     let names = patterns(&["a.example"]);
-    let (_, csr) = request(&names, CertificateKey::EcdsaP256).unwrap();
+    let csr = csr(&names, CertificateKey::EcdsaP256);
     let lost = account.finalize(&url, &csr).await.unwrap_err();
     assert!(matches!(lost, AcmeError::Unavailable { .. }));
     let view = account.look(&url).await.unwrap();
