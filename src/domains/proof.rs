@@ -201,7 +201,7 @@ impl Wanted {
         let record = self.record();
         let hint = match (judged.seen, judged.why) {
             (Seen::Yes, _) => return None,
-            (Seen::No, Why::Split) => "Not all name servers of the zone have the record. If it was set within the last hour, \
+            (_, Why::Split) => "Not all name servers of the zone have the record. If it was set within the last hour, \
                  wait; else see why the zone is not copied to the others."
                 .to_owned(),
             (_, Why::ResolversBehind) => "The name servers have the record, and a resolver still remembers that it was not \
@@ -246,7 +246,7 @@ fn verdict(servers: &[Vec<bool>], resolvers: &[Option<bool>], alone: bool) -> (S
     match () {
         () if !enough => (Seen::Unknown, Why::TooFew),
         () if !deciding.contains(&true) => (Seen::No, Why::Agreed),
-        () if deciding.contains(&false) => (Seen::No, Why::Split),
+        () if deciding.contains(&false) => (Seen::Unknown, Why::Split),
         () if resolvers.contains(&Some(false)) => (Seen::Unknown, Why::ResolversBehind),
         () if resolvers.contains(&None) => (Seen::Unknown, Why::TooFew),
         () => (Seen::Yes, Why::Agreed),

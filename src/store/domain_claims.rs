@@ -168,8 +168,16 @@ pub(super) async fn claims_locked(
     pattern: &DomainPattern,
 ) -> Result<Vec<Domain>, StoreError> {
     tx.lock(name_lock(&pattern.to_string())).await?;
+    let name = pattern.to_string();
+    // The rows too: a tenant's removal ends its claims without knowing their names.
+    let locked = tx.either(CLAIMS, CLAIMS_LOCKED);
+    tx.rows(locked, &[(&name).into()]).await?;
     claims(tx, pattern).await
 }
+
+const CLAIMS: &str = "select 1 as one from domains where pattern = $1";
+const CLAIMS_LOCKED: &str =
+    "select 1 as one from domains where pattern = $1 order by tenant for update";
 
 /// A lock number of a name (FNV-1a, 64 bits). Two names that share one only wait for each other.
 fn name_lock(name: &str) -> i64 {

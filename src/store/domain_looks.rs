@@ -96,9 +96,11 @@ impl Store {
             let mut tx = self.writing().await?;
             let until = now.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
             let rows = tx.rows(DUE, &[now.into(), i64::from(limit).into()]).await?;
-            let mut due = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let claim = read(row)?;
+            let mut claims: Vec<Domain> = rows.iter().map(read).collect::<Result<_, _>>()?;
+            // In one order on every node: who takes the same rows waits, and not in a circle.
+            claims.sort_by_cached_key(|claim| (claim.pattern.to_string(), claim.tenant.0));
+            let mut due = Vec::with_capacity(claims.len());
+            for claim in claims {
                 let name = claim.pattern.to_string();
                 let taken = tx
                     .run(

@@ -8,6 +8,7 @@ use crate::harness::edge::Edge;
 use crate::harness::upstream::{Connection, TestUpstream};
 
 mod endings;
+mod newcomers;
 
 /// RFC 6455 section 1.2
 const HANDSHAKE: [&str; 4] = [

@@ -6,6 +6,7 @@ use crate::seal::Sealer;
 use crate::store::acme_budget::{self, Charge};
 use crate::store::certificate_import::{self, NewCertificate};
 use crate::store::signing_keys::{self, KEYS_LOCK};
+use crate::store::writing::Writing;
 use crate::store::{BULK, CertificateChange, Changed, Store, StoreError, WRITE};
 
 use super::{CertificateOrder, Hold, ORDERS_LOCK, save};
@@ -36,6 +37,9 @@ impl Store {
             // Whoever seals anew meanwhile would leave the key behind.
             tx.lock(KEYS_LOCK).await?;
             signing_keys::check_sealed_by(&mut tx, sealer).await?;
+            if !is_wanted(&mut tx, order).await? {
+                return Ok(Placing::Lost);
+            }
             tx.lock(ORDERS_LOCK).await?;
             if let Err(later) = acme_budget::spend(&mut tx, charges).await? {
                 return Ok(Placing::NotBefore(later));
@@ -70,7 +74,9 @@ impl Store {
                 tx.lock(ORDERS_LOCK).await?;
                 acme_budget::refund(&mut tx, refunds).await?;
             }
-            if !save(&mut tx, order, holder, Hold::Release).await? {
+            if !is_wanted(&mut tx, order).await?
+                || !save(&mut tx, order, holder, Hold::Release).await?
+            {
                 return Ok(false);
             }
             certificate_import::put(&mut tx, list, &rows).await?;
@@ -87,4 +93,20 @@ impl Store {
         };
         self.timed("order_issued", BULK, work).await
     }
+}
+
+/// Whether a customer's name is still somebody's who has proved it. That it is not any more is noticed by a look at everything too, but
+/// nothing is ordered or kept in between. The operator's own names are wanted while they are configured.
+async fn is_wanted(tx: &mut Writing, order: &CertificateOrder) -> Result<bool, StoreError> {
+    if order.tenant.is_none() {
+        return Ok(true);
+    }
+    let pattern = order.pattern.to_string();
+    let held = tx
+        .row(
+            "select 1 as one from domains where pattern = $1 and state in ('verified', 'active', 'degraded')",
+            &[(&pattern).into()],
+        )
+        .await?;
+    Ok(held.is_some())
 }

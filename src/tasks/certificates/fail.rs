@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::setback::Setback;
-use super::{Certificates, StepError};
+use super::{Certificates, StepError, ladder};
 use crate::acme::AcmeError;
 use crate::store::{CertificateOrder, Hold, OrderStage};
 
@@ -14,6 +14,15 @@ impl Certificates {
         order: &mut CertificateOrder,
         error: StepError,
     ) -> Result<(), StepError> {
+        // A certificate is in place, and there is an hour to ask when to renew it.
+        if order.stage == OrderStage::Kept
+            && !matches!(error, StepError::Store(_) | StepError::Lost)
+        {
+            let now = self.parts.clock.now();
+            order.ask_at = Some(self.chance(|rng| ladder::ask_soon(now, rng)));
+            order.next_at = ladder::next_of_kept(order);
+            return self.save(order, Hold::Release).await;
+        }
         let setback = match &error {
             StepError::Store(_) => return Err(error),
             StepError::Lost => return Ok(()),

@@ -53,6 +53,8 @@ pub(super) fn renew_at(not_before: i64, not_after: i64, rng: &mut impl Rng) -> i
 
 /// A moment of a CA's window, by chance (RFC 9773 section 4.2), before the certificate expires. One that is past means now.
 pub(super) fn moment_of((start, end): (i64, i64), not_after: i64, rng: &mut impl Rng) -> i64 {
+    // A window behind the end of its certificate would lead to a gap.
+    let start = start.min(not_after);
     let end = end.min(not_after).max(start);
     rng.random_range(start..=end)
 }

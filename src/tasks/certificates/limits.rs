@@ -71,7 +71,8 @@ impl Limits {
             return charges;
         }
         charges.push(charge(&self.same_names, order.pattern.to_string()));
-        if !order.is_renewal() {
+        // Where it was renewed is where it is known.
+        if !(order.is_renewal() && order.issued_by.as_deref() == Some(ca)) {
             charges.push(charge(&self.domain, registered(&order.pattern)));
             charges.push(charge(&self.orders, String::new()));
         }

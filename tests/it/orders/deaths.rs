@@ -7,6 +7,7 @@ use super::*;
 
 on_both_engines!(
     a_node_that_dies_at_any_step_is_succeeded_by_another,
+    a_name_that_is_given_up_while_its_order_is_under_way_gets_no_certificate,
     two_nodes_order_each_name_once,
     two_nodes_that_start_at_once_make_one_account,
 );
@@ -50,6 +51,28 @@ async fn a_node_that_dies_at_any_step_is_succeeded_by_another(place: Place) {
         }
     }
     assert!(dead >= 18, "{dead}");
+}
+
+async fn a_name_that_is_given_up_while_its_order_is_under_way_gets_no_certificate(place: Place) {
+    let world = World::new(place, 1).await;
+    create(&world.store, "acme").await;
+    for step in 1..9 {
+        let name = format!("n{step}.test.example");
+        world.verified("acme", &name).await;
+        let ca = ScriptedCa::new(&format!("{step}"), &world.place.clock, &world.board);
+        *ca.death.lock().unwrap() = Some((step, Moment::BeforeItHears));
+        let node = world.at(&ca);
+        let (first, second) = (node.node(), node.node());
+        tokio::select! {
+            () = node.work(&first, MINUTE * 2) => {}
+            () = ca.died.notified() => {}
+        }
+        let gone = world.store.remove_domain(&pattern(&name), None).await;
+        gone.unwrap();
+        node.work(&second, MINUTE * 3).await;
+        let kept = world.store.certificate(&pattern(&name)).await;
+        assert!(kept.is_err(), "{step}");
+    }
 }
 
 async fn two_nodes_order_each_name_once(place: Place) {

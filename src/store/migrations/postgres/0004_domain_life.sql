@@ -6,6 +6,8 @@ alter table domains add column checks text not null default '[]';
 alter table domains add column checked_at bigint;
 alter table domains add column next_look_at bigint;
 update domains set secret = replace(gen_random_uuid()::text, '-', ''), since = updated_at;
+-- They had nothing to prove themselves with until now.
+update domains set since = cast(extract(epoch from now()) * 1000 as bigint) where state = 'pending';
 -- Spread over a day: there may be a hundred thousand.
 update domains set next_look_at = cast(extract(epoch from now()) * 1000 + random() * 86400000 as bigint) where state <> 'removed';
 create unique index domains_held on domains (pattern) where state in ('verified', 'active', 'degraded');

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use vestibule::model::DomainState;
+use vestibule::model::domain_life::Seen;
+
 use super::super::{Place, by, create, pattern};
-use super::{HOUR, NAME, PENDING, claim};
+use super::{HOUR, NAME, PENDING, PROVED, claim, looked, settings};
 
 on_both_engines!(
     tenants_take_turns_in_being_looked_at,
     a_name_is_looked_at_by_one_node_at_a_time,
     tombstones_are_forgotten,
+    a_look_never_brings_back_what_went_with_its_tenant,
 );
 
 async fn tenants_take_turns_in_being_looked_at(place: Place) {
@@ -66,4 +70,25 @@ async fn tombstones_are_forgotten(place: Place) {
     place.clock.shift(31 * 24 * HOUR);
     assert_eq!(store.forget_removed_domains(month).await.unwrap(), 1);
     assert!(store.domain(&pattern(NAME)).await.is_err());
+}
+
+async fn a_look_never_brings_back_what_went_with_its_tenant(place: Place) {
+    let (looking, removing) = (place.open().await, place.open().await);
+    for round in 0..20 {
+        let (tenant, name) = (format!("t{round}"), format!("n{round}.example.com"));
+        create(&looking, &tenant).await;
+        let claim = looking
+            .add_domain(&by(&tenant), &pattern(&name), PENDING)
+            .await
+            .unwrap();
+        let seen = looked(&claim, PROVED, None, Seen::No);
+        let (settings, gone) = (settings(false), by(&tenant));
+        let (drawn, removed) = tokio::join!(
+            looking.domain_looked(&seen, &settings),
+            removing.remove_tenant(&gone)
+        );
+        (drawn.unwrap(), removed.unwrap());
+        let left = looking.domain(&pattern(&name)).await.unwrap();
+        assert_eq!(left[0].state, DomainState::Removed, "round {round}");
+    }
 }
