@@ -24,6 +24,7 @@ mod certificate_import;
 mod certificates;
 mod challenges;
 mod changes;
+mod deliveries;
 mod domain_certificates;
 mod domain_claims;
 mod domain_looks;
@@ -44,6 +45,7 @@ mod tenant_rows;
 mod tenants;
 mod values;
 mod watch;
+mod webhooks;
 mod writing;
 
 use embedded::EmbeddedFile;
@@ -57,15 +59,18 @@ pub use certificates::{
 };
 pub use challenges::{Challenge, ChallengeSource, OpenChallenges};
 pub use changes::FEED_LOCK;
+pub use deliveries::{Delivery, DeliveryState, DueDelivery, Outcome as DeliveryOutcome, Target};
 pub use domain_looks::{DueLook, HolderSeen, LookedAt, Outcome, Settings as DomainSettings};
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
+pub use events::Message;
 pub use import::{Exported, ImportFault, ImportLine, Imported};
 pub use migrations::known as schema_version;
 pub use open::Access;
 pub use slugs::COOLOFF as SLUG_COOLOFF;
 pub use tenants::{LimitPatch, NewTenant, Page, TenantPatch, TenantRef};
 pub use watch::ChangeWatch;
+pub use webhooks::{NewWebhook, Webhook};
 
 /// Where in the change feed something was read. Two positions can only be compared within one epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

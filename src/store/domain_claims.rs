@@ -244,28 +244,16 @@ pub(super) async fn announce_state(
     why: Reason,
 ) -> Result<(), StoreError> {
     let name = domain.pattern.to_string();
-    let event = state_event(&name, domain.tenant, domain.state, why);
-    tx.events(&[event]).await
+    tx.event(state_event(&name, domain.tenant, domain.state, why))
+        .await
 }
 
 fn state_event(name: &str, tenant: TenantId, state: DomainState, why: Reason) -> Event<'_> {
     Event {
-        kind: event_kind(state),
+        kind: state.into(),
         subject: name,
         tenant: Some(tenant),
         data: json!({ "state": state.as_str(), "reason": why.as_str(), "text": why.text() }),
-    }
-}
-
-/// What the audit and events call the arrival in a state.
-pub(super) fn event_kind(state: DomainState) -> &'static str {
-    match state {
-        DomainState::Pending => "domain.pending",
-        DomainState::Verified => "domain.verified",
-        DomainState::Active => "domain.active",
-        DomainState::Degraded => "domain.degraded",
-        DomainState::Lapsed => "domain.lapsed",
-        DomainState::Removed => "domain.removed",
     }
 }
 

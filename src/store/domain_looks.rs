@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::model::domain_life::{
     Certified, Holder, Reason, Rules, Seen, Sight, Step, judge, next_look,
 };
-use crate::model::{Check, CheckCode, DomainPattern, DomainState, TenantId};
+use crate::model::{Check, CheckCode, DomainPattern, DomainState, EventKind, TenantId};
 
 use super::domain_certificates::{certificate_check, certified};
-use super::domain_claims::{announce_state, bury, claims_locked, event_kind, finish, put};
+use super::domain_claims::{announce_state, bury, claims_locked, finish, put};
 use super::domains::{Domain, claims, domain_columns, read};
 use super::session::Session;
 use super::writing::Writing;
@@ -251,7 +251,8 @@ pub(super) async fn walk(
             step.why.text()
         );
         let name = domain.pattern.to_string();
-        tx.audit(event_kind(step.to), &name, &detail).await?;
+        tx.audit(EventKind::from(step.to).as_str(), &name, &detail)
+            .await?;
         announce_state(tx, domain, step.why).await?;
     }
     Ok(was_routed != domain.state.is_routed())

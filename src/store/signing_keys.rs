@@ -8,7 +8,7 @@ use crate::seal::Sealer;
 use super::session::Session;
 use super::values::Row;
 use super::writing::Writing;
-use super::{BULK, Changed, READ, Store, StoreError, WRITE, certificates, migrations};
+use super::{BULK, Changed, READ, Store, StoreError, WRITE, certificates, migrations, webhooks};
 
 /// PostgreSQL's advisory lock for changes of what is sealed. ("vestibul", the last letter 2.)
 pub(super) const KEYS_LOCK: i64 = 0x7665_7374_6962_7502;
@@ -76,7 +76,8 @@ impl Store {
         let (mut tx, before) = self.timed("reseal_locked", WRITE, begin).await?;
         let after = keys(&before)?;
         // As long as it takes: there may be a hundred thousand.
-        let others = certificates::reseal(&mut tx, other).await?;
+        let others = certificates::reseal(&mut tx, &other).await?
+            + webhooks::reseal(&mut tx, &other).await?;
         let write = write_difference(tx, "key.reseal", &before, &after);
         self.timed("reseal", BULK, write).await?;
         Ok((after.len(), others))
@@ -102,12 +103,10 @@ impl Store {
             let path = secret_key_file.to_path_buf();
             let sealer = match (Sealer::open(&path)?, keys.is_empty()) {
                 (Some(sealer), _) => sealer,
-                (None, true) if certificates::any_sealed(&mut tx).await?.is_none() => {
-                    Sealer::create(&path)?
-                }
+                (None, true) if any_other(&mut tx).await?.is_empty() => Sealer::create(&path)?,
                 (None, _) => return Err(StoreError::SealingKeyMissing { path }),
             };
-            let other = certificates::any_sealed(&mut tx).await?;
+            let other = any_other(&mut tx).await?;
             let mut sealed = keys.iter().map(|key| &key.sealed_private_key).chain(&other);
             if !sealed.all(|secret| sealer.sealed(secret)) {
                 return Err(StoreError::SealingKeyWrong { path });
@@ -122,6 +121,13 @@ impl Store {
         };
         self.timed("first_run", BULK, work).await
     }
+}
+
+/// Something of each kind that is sealed, besides signing keys: all of a kind are sealed by the same sealer.
+async fn any_other(session: &mut Session) -> Result<Vec<Vec<u8>>, StoreError> {
+    let certificate = certificates::any_sealed(session).await?;
+    let webhook = webhooks::any_sealed(session).await?;
+    Ok(certificate.into_iter().chain(webhook).collect())
 }
 
 async fn write_difference(

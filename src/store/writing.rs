@@ -3,6 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::session::Session;
 use super::{Changed, Store, StoreError, changes};
 use crate::clock::Timestamp;
@@ -40,6 +42,11 @@ impl Writing {
     /// The time of this change.
     pub(super) fn now(&self) -> Timestamp {
         self.store.inner.clock.now()
+    }
+
+    /// See [`super::Inner::new_uuid`].
+    pub(super) fn new_uuid(&self) -> Uuid {
+        self.store.inner.new_uuid()
     }
 
     /// Who makes this change.

@@ -42,6 +42,7 @@ mod order;
 mod outage;
 mod tenants;
 mod watch;
+mod webhooks;
 
 /// Where a store is or will be.
 struct Place {
