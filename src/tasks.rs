@@ -3,3 +3,4 @@
 pub mod changes;
 pub mod domains;
 pub mod snapshot;
+pub mod webhooks;

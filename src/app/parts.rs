@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::keys::NodeKeys;
 use super::names;
 use super::open::StoreOpener;
-use super::{Addresses, StartError, system};
+use super::{Addresses, StartError, system, webhooks};
 use crate::admin::{self, AdminState, Readiness};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
@@ -194,6 +194,7 @@ impl Routes {
             &opener,
             &stopping,
         )?;
+        webhooks::deliver(clock, metrics, &keys, &opener, &stopping)?;
         follow(config, clock, (&resolver, inventory), &opener);
         if open {
             first_contact(&resolver).await;
