@@ -13,6 +13,7 @@ pub mod jwks_server;
 pub mod mint;
 pub mod postgres;
 pub mod process;
+pub mod receiver;
 pub mod upstream;
 
 /// Waits for something that comes about on its own, asking again and again; the bound is for a test that hangs.
