@@ -27,6 +27,10 @@ impl Store {
     ) -> Result<Option<Outcome>, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
+            // First the webhook, as who removes one does: in the other order two could wait for each other.
+            if tx.either(false, true) {
+                tx.row(WEBHOOK_LOCKED, &[due.target.webhook.into()]).await?;
+            }
             let held = tx.either(HELD_SQLITE, HELD_POSTGRES);
             let row = tx.row(held, &[due.id.into(), due.lease.into()]).await?;
             let Some(row) = row else { return Ok(None) };
@@ -130,5 +134,6 @@ async fn failed(
     Ok(Some(why))
 }
 
+const WEBHOOK_LOCKED: &str = "select id from webhooks where id = $1 for no key update";
 const HELD_SQLITE: &str = "select attempts, tried_from from deliveries where id = $1 and lease = $2 and state = 'pending'";
 const HELD_POSTGRES: &str = "select attempts, tried_from from deliveries where id = $1 and lease = $2 and state = 'pending' for update";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use vestibule::model::EventKind;
 use vestibule::model::webhook::{PATIENCE, Reply};
 use vestibule::store::{DeliveryOutcome, DeliveryState, DueDelivery, Webhook};
@@ -18,6 +19,7 @@ on_both_engines!(
     a_receiver_that_asks_for_time_is_left_alone,
     few_deliveries_are_under_way_at_a_receiver,
     what_we_could_not_send_counts_against_nobody,
+    who_removes_a_webhook_and_who_reports_never_wait_for_each_other,
 );
 
 async fn a_delivery_is_one_nodes_until_its_lease_is_over(place: Place) {
@@ -220,4 +222,23 @@ async fn what_we_could_not_send_counts_against_nobody(place: Place) {
     assert_eq!(made.error.as_deref(), Some("the key is another"));
     bench.later(Duration::from_secs(300));
     bench.one().await;
+}
+
+async fn who_removes_a_webhook_and_who_reports_never_wait_for_each_other(place: Place) {
+    let bench = Bench::at(place).await;
+    for round in 0..5 {
+        let webhook = bench.webhook(&[], None).await;
+        for number in 0..8 {
+            add(&bench.store, "acme", &format!("n{number}-{round}.test")).await;
+        }
+        let due = bench.due().await;
+        assert_eq!(due.len(), 8);
+        let reply = answered(DOWN, None);
+        let report = |due| bench.store.delivery_tried(due, &reply);
+        let reports = join_all(due.iter().map(report));
+        // PostgreSQL breaks off one of two that wait for each other.
+        let (reports, removed) = tokio::join!(reports, bench.store.remove_webhook(webhook.id));
+        assert!(removed.is_ok(), "{removed:?}");
+        assert!(reports.iter().all(Result::is_ok), "{reports:?}");
+    }
 }
