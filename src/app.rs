@@ -25,6 +25,7 @@ mod open;
 mod parts;
 mod signals;
 mod tickets;
+mod webhooks;
 
 pub use logging::start_log;
 
@@ -104,6 +105,9 @@ pub enum StartError {
     /// The certificates cannot be read.
     #[error("the certificates cannot be set up")]
     Tls(#[source] crate::tls::SetupError),
+    /// Nobody can be spoken to over TLS.
+    #[error("events cannot be sent to webhooks")]
+    Webhooks(#[source] crate::tls::ClientConfigError),
     /// A thread, a file or the runtime cannot be had.
     #[error("{what} cannot be had")]
     System {

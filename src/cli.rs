@@ -24,6 +24,7 @@ mod session;
 mod store;
 mod tenant;
 mod version;
+mod webhook;
 
 pub use check::FileFault;
 pub use error::CliError;
@@ -60,6 +61,9 @@ enum Verb {
     /// Signing keys and the key that seals them
     #[command(subcommand)]
     Key(key::KeyVerb),
+    /// Receivers that are told what happens to names and certificates
+    #[command(subcommand)]
+    Webhook(webhook::WebhookVerb),
     /// Say what would become of a request, step by step; nothing is sent
     Explain(ExplainArguments),
     /// Ask the node on this machine whether it is ready; for container platforms
@@ -149,6 +153,7 @@ impl Arguments {
             Verb::Domain(verb) => verb.run(&config()?),
             Verb::Cert(verb) => verb.run(&config()?),
             Verb::Key(verb) => verb.run(&config()?),
+            Verb::Webhook(verb) => verb.run(&config()?),
             Verb::Store(verb) => verb.run(&config()?),
             Verb::Healthcheck(arguments) => arguments.run(&config()?),
             Verb::Completions(arguments) => arguments.run(),

@@ -6,7 +6,6 @@
 
 mod ask;
 mod inquiry;
-mod public;
 mod reply;
 mod signatures;
 mod zone;

@@ -65,6 +65,11 @@ pub struct Metrics {
     pub tls_handshakes: IntCounterVec,
     /// Looks at customers' names, by what was seen: `proof_and_pointing`, `proof`, `pointing`, `neither`, `unknown`.
     pub domain_checks: IntCounterVec,
+    /// Customers' names by state, all nodes seeing the same.
+    pub domains: IntGaugeVec,
+    /// Attempts to deliver an event: `delivered`, `failed` (tried again later), `given_up`.
+    pub webhook_deliveries: IntCounterVec,
+    pub webhook_pending: IntGauge,
     pub certificates: IntGaugeVec,
     pub certificate_not_after: Gauge,
     pub acme_orders: IntCounterVec,
@@ -187,6 +192,9 @@ impl Metrics {
             upstream_connections: b.gauges("upstream_connections", "Connections to application servers.", &["upstream", "state"])?,
             retries: b.counter("retries_total", "Requests sent a second time.")?,
             domain_checks: b.counters("domain_checks_total", "Looks at customers' names, by what was seen.", &["result"])?,
+            domains: b.gauges("domains", "Customers' names by state.", &["state"])?,
+            webhook_deliveries: b.counters("webhook_deliveries_total", "Attempts to deliver an event to a webhook, by result.", &["result"])?,
+            webhook_pending: b.gauge("webhook_pending", "Events that a webhook has not been delivered yet.")?,
             tls_handshakes: b.counters("tls_handshakes_total", "Handshakes with visitors, by result.", &["result"])?,
             certificates: b.gauges("certificates", "Certificates by state.", &["state"])?,
             certificate_not_after: b.float_gauge("certificate_not_after_seconds", "When the first certificate expires, in seconds since 1970.")?,

@@ -1,5 +1,6 @@
 //! Words: values that are always valid. No I/O, no async, no clock.
 
+pub mod address;
 pub mod ahead;
 mod causes;
 pub mod certificate;
@@ -8,6 +9,7 @@ pub mod check;
 pub mod domain;
 pub mod domain_life;
 pub(crate) mod eights;
+pub mod event;
 pub mod hostname;
 pub mod identity;
 pub mod limits;
@@ -18,11 +20,13 @@ pub mod route;
 pub mod secret;
 pub mod signing_key;
 pub mod tenant;
+pub mod webhook;
 
 pub use causes::{Causes, causes};
 pub use challenge::{ChallengeKind, delegation_label};
 pub use check::{Check, CheckCode};
 pub use domain::{DomainPattern, DomainState};
+pub use event::EventKind;
 pub use hostname::{Authority, AuthorityError, Hostname, HostnameError};
 pub use limits::{LimitOverrides, Limits};
 pub use prehashed::Prehashed;
@@ -32,3 +36,4 @@ pub use route::{LookupKey, Match, Route, Source, Sources};
 pub use secret::Secret;
 pub use signing_key::{KeyState, SigningKeyRecord};
 pub use tenant::{Isolation, Placement, Slug, SlugError, Tenant, TenantId, TenantState};
+pub use webhook::{WebhookUrl, WebhookUrlError};

@@ -23,7 +23,7 @@ const HEAD_LEN: usize = 1 + FINGERPRINT_LEN + NONCE_LEN;
 
 /// Seals with AES-256-GCM: `version, fingerprint of the key, nonce, ciphertext and tag`. The purpose is bound in as associated
 /// data: what was sealed for one purpose does not open for another. Nonces are random, 96 bits: good for 2^32 seals of one key
-/// (NIST SP 800-38D, section 8.3), and there is one for each signing key and each certificate.
+/// (NIST SP 800-38D, section 8.3), and there is one for each signing key, each certificate and each webhook.
 #[derive(Clone)]
 pub struct Sealer(Arc<Inner>);
 

@@ -26,6 +26,7 @@ mod certificate_import;
 mod certificates;
 mod challenges;
 mod changes;
+mod deliveries;
 mod domain_certificates;
 mod domain_claims;
 mod domain_looks;
@@ -49,6 +50,7 @@ mod tenants;
 mod ticket_keys;
 mod values;
 mod watch;
+mod webhooks;
 mod writing;
 
 use embedded::EmbeddedFile;
@@ -64,10 +66,12 @@ pub use certificates::{
 };
 pub use challenges::{Challenge, ChallengeSource, OpenChallenges};
 pub use changes::FEED_LOCK;
+pub use deliveries::{Delivery, DeliveryState, DueDelivery, Outcome as DeliveryOutcome, Target};
 pub use domain_looks::{DueLook, HolderSeen, LookedAt, Outcome, Settings as DomainSettings};
 pub use domain_tls::{NameTls, NameTlsPatch};
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
+pub use events::Message;
 pub use import::{Exported, ImportFault, ImportLine, Imported};
 pub use migrations::known as schema_version;
 pub use open::Access;
@@ -79,6 +83,7 @@ pub use slugs::COOLOFF as SLUG_COOLOFF;
 pub use tenants::{LimitPatch, NewTenant, Page, TenantPatch, TenantRef};
 pub use ticket_keys::{TicketKeyLife, TicketKeyRecord, ticket_key_purpose};
 pub use watch::ChangeWatch;
+pub use webhooks::{NewWebhook, Webhook};
 
 /// Where in the change feed something was read. Two positions can only be compared within one epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

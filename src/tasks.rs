@@ -6,3 +6,4 @@ pub mod domains;
 pub mod folder;
 pub mod snapshot;
 pub mod tickets;
+pub mod webhooks;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::keys::NodeKeys;
 use super::names::{self, Stirrer};
 use super::open::StoreOpener;
-use super::{Addresses, StartError, system, tickets};
+use super::{Addresses, StartError, system, tickets, webhooks};
 use crate::admin::{self, AdminState, Readiness};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
@@ -214,6 +214,7 @@ impl Routes {
             &opener,
             &stopping,
         )?;
+        webhooks::deliver(clock, metrics, &keys, &opener, &stopping)?;
         if let Some(inventory) = &inventory {
             tickets::keep(inventory, &keys, &opener, clock).await;
             tokio::spawn(folder::follow(Arc::clone(inventory), clock.clone()));

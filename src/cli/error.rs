@@ -46,6 +46,14 @@ pub enum CliError {
         /// How much.
         count: usize,
     },
+    /// A receiver did not take what was sent to try it.
+    #[error("webhook {webhook} did not take the ping: {why}")]
+    Undelivered {
+        /// Which one.
+        webhook: uuid::Uuid,
+        /// Why not.
+        why: String,
+    },
     /// The system's settings for DNS cannot be used.
     #[error("names cannot be looked at")]
     Dns(#[source] Box<dyn Error + Send + Sync>),

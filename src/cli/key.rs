@@ -64,7 +64,8 @@ struct Row {
 #[derive(Serialize)]
 struct Resealed {
     keys: usize,
-    certificates: usize,
+    /// Keys of certificates, secrets of webhooks.
+    others: usize,
 }
 
 impl KeyVerb {
@@ -186,13 +187,12 @@ async fn reseal(
     ));
     error::note(&format!("{} opens backups made until now", kept.display()));
     let keys = records.len();
-    let certificates = others;
-    output.print(&Resealed { keys, certificates }, |resealed| {
-        let Resealed { keys, certificates } = resealed;
+    output.print(&Resealed { keys, others }, |resealed| {
+        let Resealed { keys, others } = resealed;
         let keys = error::count(*keys, "key");
         format!(
             "{keys} and {} sealed anew",
-            error::count(*certificates, "certificate")
+            error::count(*others, "other secret")
         )
     })
 }

@@ -10,10 +10,10 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::ask::{AskError, Patience, Question, ask};
-use super::public::is_public;
 use super::reply::Reply;
 use super::{DnsError, Zone};
 use crate::config::Domains;
+use crate::model::address::is_public;
 
 /// Whom to ask: resolvers, and name servers as far as they may be asked. Cheap enough to clone.
 #[derive(Clone, Debug)]

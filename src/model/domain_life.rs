@@ -96,6 +96,8 @@ pub enum Reason {
     /// Any -> `removed`
     Displaced,
     /// Any -> `removed`
+    GivenAway,
+    /// Any -> `removed`
     Withdrawn,
     /// Any -> `removed`
     TenantRemoved,
@@ -121,6 +123,7 @@ impl Reason {
             Self::Healed => "healed",
             Self::GraceOver => "grace_over",
             Self::Displaced => "displaced",
+            Self::GivenAway => "given_away",
             Self::Withdrawn => "withdrawn",
             Self::TenantRemoved => "tenant_removed",
             Self::Claimed => "claimed",
@@ -142,6 +145,7 @@ impl Reason {
             Self::Healed => "all is well again",
             Self::GraceOver => "it did not heal in time",
             Self::Displaced => "another tenant proved control, and this one's proof is gone",
+            Self::GivenAway => "an operator gave it to another tenant",
             Self::Withdrawn => "the claim was withdrawn",
             Self::TenantRemoved => "the tenant was removed",
             Self::Claimed => "the name was claimed",

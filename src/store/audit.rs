@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::events::Event;
+use super::values::Arg;
 use super::writing::Writing;
 use super::{READ, Store, StoreError};
 
@@ -58,6 +60,30 @@ impl Store {
 }
 
 impl Writing {
+    /// Writes down many of what this transaction does, each with the same words.
+    pub(super) async fn audit_events(
+        &mut self,
+        events: &[Event<'_>],
+        detail: &str,
+    ) -> Result<(), StoreError> {
+        let (now, actor) = (self.now(), self.actor());
+        let row = events.iter().map(|event| {
+            vec![
+                now.0.into(),
+                (&*actor).into(),
+                event.kind.as_str().into(),
+                event.subject.into(),
+                detail.into(),
+            ]
+        });
+        let rows: Vec<Vec<Arg<'_>>> = row.collect();
+        self.insert_many(
+            "insert into audit (at, actor, action, subject, detail) values",
+            &rows,
+        )
+        .await
+    }
+
     /// Writes down what this transaction does. Never a secret.
     pub(super) async fn audit(
         &mut self,

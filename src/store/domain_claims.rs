@@ -80,7 +80,7 @@ impl Store {
                     tenant: to.slug,
                 });
             }
-            bury(&mut tx, &old, Reason::Displaced).await?;
+            bury(&mut tx, &old, Reason::GivenAway).await?;
             let now = tx.now().0;
             let claim = Claim {
                 state: old.state,
@@ -115,14 +115,14 @@ impl Store {
             let domain = live(claims, pattern)?;
             bury(&mut tx, &domain, Reason::Withdrawn).await?;
             audit(&mut tx, "domain.remove", &domain).await?;
-            finish(tx, &domain, domain.state.is_routed()).await?;
+            finish(tx, &domain, domain.state.holds()).await?;
             Ok(domain)
         };
         self.timed("domain_remove", WRITE, work).await
     }
 }
 
-/// Ends every claim of a removed tenant; the names that were routed to it.
+/// Ends every claim of a removed tenant; the names that it had.
 pub(super) async fn remove_all(
     tx: &mut Writing,
     tenant: TenantId,
@@ -153,10 +153,12 @@ pub(super) async fn remove_all(
             DomainState::Removed,
             Reason::TenantRemoved,
         ));
-        if DomainState::from_name(state).is_some_and(DomainState::is_routed) {
+        if DomainState::from_name(state).is_some_and(DomainState::holds) {
             routed.push(domain_key(pattern(name)?));
         }
     }
+    tx.audit_events(&events, Reason::TenantRemoved.text())
+        .await?;
     tx.events(&events).await?;
     Ok(routed)
 }
@@ -252,32 +254,20 @@ pub(super) async fn announce_state(
     why: Reason,
 ) -> Result<(), StoreError> {
     let name = domain.pattern.to_string();
-    let event = state_event(&name, domain.tenant, domain.state, why);
-    tx.events(&[event]).await
+    tx.event(state_event(&name, domain.tenant, domain.state, why))
+        .await
 }
 
 fn state_event(name: &str, tenant: TenantId, state: DomainState, why: Reason) -> Event<'_> {
     Event {
-        kind: event_kind(state),
+        kind: state.into(),
         subject: name,
         tenant: Some(tenant),
         data: json!({ "state": state.as_str(), "reason": why.as_str(), "text": why.text() }),
     }
 }
 
-/// What the audit and events call the arrival in a state.
-pub(super) fn event_kind(state: DomainState) -> &'static str {
-    match state {
-        DomainState::Pending => "domain.pending",
-        DomainState::Verified => "domain.verified",
-        DomainState::Active => "domain.active",
-        DomainState::Degraded => "domain.degraded",
-        DomainState::Lapsed => "domain.lapsed",
-        DomainState::Removed => "domain.removed",
-    }
-}
-
-/// Commits. A change of a claim that is not routed changes no answer of the data plane, so it makes no noise.
+/// Commits. A claim that has nothing changes no answer of the data plane and no wish for a certificate, so it makes no noise.
 pub(super) async fn finish(
     tx: Writing,
     domain: &Domain,

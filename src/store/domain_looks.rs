@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::model::domain_life::{
     Certified, Holder, Reason, Rules, Seen, Sight, Step, judge, next_look,
 };
-use crate::model::{Check, CheckCode, DomainPattern, DomainState, TenantId};
+use crate::model::{Check, CheckCode, DomainPattern, DomainState, EventKind, TenantId};
 
 use super::domain_certificates::{certificate_check, certified};
-use super::domain_claims::{announce_state, bury, claims_locked, event_kind, finish, put};
+use super::domain_claims::{announce_state, bury, claims_locked, finish, put};
 use super::domains::{Domain, claims, domain_columns, read};
 use super::session::Session;
 use super::writing::Writing;
@@ -232,13 +232,14 @@ impl LookedAt {
     }
 }
 
-/// Takes a claim through `steps`, with an audit row and an event for each; whether the name is routed otherwise than before.
+/// Takes a claim through `steps`, with an audit row and an event for each; whether nodes must hear of it: the name is routed
+/// otherwise than before, or certificates are ordered for it from now on, or no more.
 pub(super) async fn walk(
     tx: &mut Writing,
     domain: &mut Domain,
     steps: &[Step],
 ) -> Result<bool, StoreError> {
-    let was_routed = domain.state.is_routed();
+    let (was_routed, did_hold) = (domain.state.is_routed(), domain.state.holds());
     for step in steps {
         let from = domain.state;
         debug_assert!(from.leads_to(step.to), "{from:?} -> {:?}", step.to);
@@ -253,10 +254,11 @@ pub(super) async fn walk(
             step.why.text()
         );
         let name = domain.pattern.to_string();
-        tx.audit(event_kind(step.to), &name, &detail).await?;
+        tx.audit(EventKind::from(step.to).as_str(), &name, &detail)
+            .await?;
         announce_state(tx, domain, step.why).await?;
     }
-    Ok(was_routed != domain.state.is_routed())
+    Ok(was_routed != domain.state.is_routed() || did_hold != domain.state.holds())
 }
 
 async fn displace(tx: &mut Writing, old: &Domain, new: &Domain) -> Result<(), StoreError> {

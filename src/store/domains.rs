@@ -194,6 +194,25 @@ pub(super) fn new_secret() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
+impl Store {
+    /// How many claims there are in each state.
+    pub async fn domain_states(&self) -> Result<Vec<(DomainState, i64)>, StoreError> {
+        let work = async {
+            let mut session = self.inner.reading().await?;
+            let count = "select state, count(*) as many from domains group by state";
+            let rows = session.rows(count, &[]).await?;
+            let read = |row: &Row| {
+                let state: &str = row.get("state")?;
+                let known =
+                    DomainState::from_name(state).ok_or_else(|| corrupt("domain's state", state));
+                Ok((known?, row.get("many")?))
+            };
+            rows.iter().map(read).collect()
+        };
+        self.timed("domain_states", BULK, work).await
+    }
+}
+
 /// Reads a pattern column.
 pub(super) fn pattern(text: &str) -> Result<DomainPattern, StoreError> {
     DomainPattern::parse(text).map_err(|_| corrupt("domain", text))

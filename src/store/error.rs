@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::model::{DomainPattern, Slug, SlugError, TenantState};
 use crate::seal::SealError;
 
@@ -139,6 +141,12 @@ pub enum StoreError {
     #[error("no certificate is ordered for {0}")]
     NotOrdered(DomainPattern),
 
+    // Webhooks.
+    #[error("there is no webhook {0}")]
+    UnknownWebhook(Uuid),
+    #[error("there is no delivery {0}")]
+    UnknownDelivery(i64),
+
     // Keys.
     #[error("the store was sealed anew, and the sealing key at hand does not open it any more")]
     SealedAnew,
@@ -201,6 +209,8 @@ impl StoreError {
             Self::Overtaken | Self::SealedAnew => "try again".into(),
             Self::UnknownCertificate(_) => "`vestibule cert list` lists those in the store; files of [tls] directory are not among them".into(),
             Self::NotOrdered(_) => "certificates are ordered by `vestibule run` where [[acme]] is set, for domains that are verified and for the operator's own names; one that was imported is renewed by importing the next".into(),
+            Self::UnknownWebhook(_) => "`vestibule webhook list` lists them".into(),
+            Self::UnknownDelivery(_) => "`vestibule webhook show ID` lists the last ones of a webhook".into(),
             _ => return None,
         })
     }

@@ -23,8 +23,8 @@ pub use intent::{Swept, Verified};
 pub use lease::{AtCa, DueStages, ORDER_LEASE, OrderClass};
 pub use place::Placing;
 
-/// PostgreSQL's advisory lock under which orders are handed out and budgets spent. ("vestibul", the last letter 4.)
-pub(super) const ORDERS_LOCK: i64 = 0x7665_7374_6962_7504;
+/// PostgreSQL's advisory lock under which orders are handed out and budgets spent. ("vestibul", the last letter 3.)
+pub(super) const ORDERS_LOCK: i64 = 0x7665_7374_6962_7503;
 
 /// How far a name's certificate has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,7 +10,7 @@ use super::values::Row;
 use super::writing::Writing;
 use super::{
     BULK, Changed, READ, Store, StoreError, WRITE, acme_accounts, certificates, migrations, orders,
-    ticket_keys,
+    ticket_keys, webhooks,
 };
 
 /// PostgreSQL's advisory lock for changes of what is sealed. ("vestibul", the last letter 2.)
@@ -83,7 +83,8 @@ impl Store {
         // As long as it takes: there may be a hundred thousand.
         let others = certificates::reseal(&mut tx, &other).await?
             + orders::reseal(&mut tx, &other).await?
-            + acme_accounts::reseal(&mut tx, &other).await?;
+            + acme_accounts::reseal(&mut tx, &other).await?
+            + webhooks::reseal(&mut tx, &other).await?;
         let write = write_difference(tx, "key.reseal", &before, &after);
         self.timed("reseal", BULK, write).await?;
         Ok((after.len(), others))
@@ -184,6 +185,7 @@ async fn others_sealed(session: &mut Session) -> Result<Vec<Vec<u8>>, StoreError
         certificates::any_sealed(session).await?,
         orders::any_sealed(session).await?,
         acme_accounts::any_sealed(session).await?,
+        webhooks::any_sealed(session).await?,
     ];
     Ok(all.into_iter().flatten().collect())
 }

@@ -9,8 +9,8 @@ use super::values::{Arg, Row};
 use super::{READ, Store, StoreError, WRITE};
 use crate::clock::Timestamp;
 
-/// PostgreSQL's advisory lock for changes of ticket keys. ("vestibul", the last letter 3.)
-const TICKETS_LOCK: i64 = 0x7665_7374_6962_7503;
+/// PostgreSQL's advisory lock for changes of ticket keys. ("vestibul", the last letter 5.)
+const TICKETS_LOCK: i64 = 0x7665_7374_6962_7505;
 
 /// One key.
 #[derive(Clone, PartialEq, Eq, Debug)]

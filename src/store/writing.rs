@@ -3,6 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::session::Session;
 use super::{Changed, Store, StoreError, changes};
 use crate::clock::Timestamp;
@@ -45,6 +47,11 @@ impl Writing {
     /// When a slug that is given up with this change can go to somebody else, in milliseconds since 1970.
     pub(super) fn slug_free_at(&self) -> i64 {
         self.now().plus(self.store.slug_cooloff).0
+    }
+
+    /// See [`super::Inner::new_uuid`].
+    pub(super) fn new_uuid(&self) -> Uuid {
+        self.store.inner.new_uuid()
     }
 
     /// Who makes this change.

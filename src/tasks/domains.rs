@@ -167,8 +167,12 @@ impl DomainTask {
     }
 
     async fn round(self: &Arc<Self>, looks: &mut JoinSet<()>) -> Result<(), StoreError> {
-        for domain in self.store.activate_certified(BATCH).await? {
-            told(&domain);
+        match self.store.activate_certified(BATCH).await {
+            Ok(active) => active.iter().for_each(told),
+            // No reason to look at nobody else.
+            Err(error) => {
+                tracing::warn!(error = %Causes(&error), "names whose certificate has come stay as they are for now");
+            }
         }
         let free = AT_ONCE.saturating_sub(looks.len());
         let free = u32::try_from(free).unwrap_or_default();

@@ -16,6 +16,7 @@ pub mod name_server;
 pub mod pebble;
 pub mod postgres;
 pub mod process;
+pub mod receiver;
 pub mod stub_ca;
 pub mod upstream;
 

@@ -56,3 +56,4 @@ mod tokens;
 mod tunnels;
 mod upstream;
 mod upstream_faults;
+mod webhooks;

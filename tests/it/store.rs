@@ -47,6 +47,7 @@ mod outage;
 mod tenants;
 mod ticket_keys;
 mod watch;
+mod webhooks;
 
 /// Where a store is or will be.
 pub(crate) struct Place {

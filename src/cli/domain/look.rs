@@ -9,10 +9,12 @@ use crate::cli::output::{self, OutputOption};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domains::{Expected, Looker};
+use crate::metrics::Metrics;
 use crate::model::domain_life::Seen;
 use crate::model::{Check, CheckCode, DomainPattern, DomainState};
 use crate::store::{CertificateOrder, Claim, Domain, DueLook, Store, StoreError, TenantRef};
 use crate::tasks::domains::{self as looks, NameWatch};
+use crate::tls::Inventory;
 
 /// What is to be fixed of one claim.
 #[derive(Serialize)]
@@ -146,6 +148,18 @@ async fn watch(config: &Config, store: &Store) -> Result<NameWatch, CliError> {
         expected,
         settings: looks::settings(config),
         clock: Clock::system(),
-        own_certificate: Box::new(|_| false),
+        own_certificate: own_certificates(config),
     })
+}
+
+/// Whether the files of `[tls] directory` that can be read from here are good for a name.
+fn own_certificates(config: &Config) -> Box<dyn Fn(&DomainPattern) -> bool + Send + Sync> {
+    let now = Clock::system().now();
+    let loaded = Metrics::new(0)
+        .ok()
+        .and_then(|metrics| Inventory::load(&config.tls, metrics, now).ok());
+    match loaded {
+        Some((inventory, _)) => Box::new(move |pattern| inventory.folder_covers(pattern, now)),
+        None => Box::new(|_| false),
+    }
 }

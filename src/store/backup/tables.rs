@@ -1,7 +1,8 @@
 //! Which tables a backup holds, their columns, and the values in them.
 //!
 //! The feed and the schema's own record are not among them: another store has another history, which `restore` begins, and the
-//! schema that its program has made. Neither are open challenges (their CA has long looked elsewhere when a backup comes back) nor
+//! schema that its program has made. Neither are events and what is still to be delivered of them (receivers would be told what is long
+//! over, or a second time), open challenges (their CA has long looked elsewhere when a backup comes back),
 //! ticket keys (they live a day, and without them visitors only shake hands in full).
 
 use base64::Engine;
@@ -210,6 +211,25 @@ pub(super) const TABLES: &[Table] = &[
         name: "acme_budgets",
         columns: &[text("ca"), text("bucket"), text("name"), int("spent_until")],
         order: "ca, bucket, name",
+    },
+    Table {
+        name: "webhooks",
+        columns: &[
+            uuid("id"),
+            text("url"),
+            text("kinds"),
+            uuid("tenant"),
+            int("allow_private"),
+            bytes("sealed_secret"),
+            bytes("sealed_old_secret"),
+            int("old_secret_until"),
+            int("created_at"),
+            int("paused_at"),
+            text("paused_why"),
+            int("failing_since"),
+            int("hold_until"),
+        ],
+        order: "created_at, id",
     },
     Table {
         // Its numbers are drawn anew, in the same order.

@@ -76,11 +76,20 @@ impl OpenChallenges {
         let _ = self.store.set(store);
     }
 
-    /// What `find` finds: in what has just been read, else in what is read from now on.
+    /// What `find` finds: in what has just been read, else in what is read from now on. For what stands alone: once it is there, nothing
+    /// is to be added to it.
     async fn ask<T>(&self, find: impl Fn(&Standing) -> Option<T>) -> Result<Option<T>, StoreError> {
         if let Some(found) = self.fresh().and_then(|standing| find(&standing)) {
             return Ok(Some(found));
         }
+        self.ask_anew(find).await
+    }
+
+    /// What `find` finds in what is read from now on.
+    async fn ask_anew<T>(
+        &self,
+        find: impl Fn(&Standing) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
         let Some(store) = self.store.get() else {
             return Err(StoreError::NotOpen);
         };
@@ -140,12 +149,17 @@ impl ChallengeSource for OpenChallenges {
         name: &'a Hostname,
     ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
         let find = move |standing: &Standing| standing.tls_alpn01.get(name).cloned();
-        self.ask(find).map_ok(Option::unwrap_or_default).boxed()
+        self.ask_anew(find)
+            .map_ok(Option::unwrap_or_default)
+            .boxed()
     }
 
     fn dns01<'a>(&'a self, label: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        // A name and the wildcard below it are shown at one label: whoever has read the one may miss the other.
         let find = move |standing: &Standing| standing.dns01.get(label).cloned();
-        self.ask(find).map_ok(Option::unwrap_or_default).boxed()
+        self.ask_anew(find)
+            .map_ok(Option::unwrap_or_default)
+            .boxed()
     }
 }
 

@@ -1,10 +1,13 @@
 //! The two moments of an order that must be one step with something else: what it costs, and what it brings.
 
+use serde_json::json;
+
 use crate::clock::Timestamp;
-use crate::model::DomainPattern;
+use crate::model::{DomainPattern, EventKind};
 use crate::seal::Sealer;
 use crate::store::acme_budget::{self, Charge};
 use crate::store::certificate_import::{self, NewCertificate};
+use crate::store::events::Event;
 use crate::store::signing_keys::{self, KEYS_LOCK};
 use crate::store::writing::Writing;
 use crate::store::{BULK, CertificateChange, Changed, Store, StoreError, WRITE};
@@ -75,10 +78,12 @@ impl Store {
                 acme_budget::refund(&mut tx, refunds).await?;
             }
             if !is_wanted(&mut tx, order).await?
+                || is_imported(&mut tx, order).await?
                 || !save(&mut tx, order, holder, Hold::Release).await?
             {
                 return Ok(false);
             }
+            announce(&mut tx, order, new).await?;
             certificate_import::put(&mut tx, list, &rows).await?;
             let names: Vec<_> = new.names.iter().map(ToString::to_string).collect();
             tx.audit("cert.issue", &names.join(" "), &new.fingerprint)
@@ -109,4 +114,44 @@ async fn is_wanted(tx: &mut Writing, order: &CertificateOrder) -> Result<bool, S
         )
         .await?;
     Ok(held.is_some())
+}
+
+/// Whether an operator has brought a certificate for the name while it was ordered, one that is good for a while.
+async fn is_imported(tx: &mut Writing, order: &CertificateOrder) -> Result<bool, StoreError> {
+    let (pattern, now) = (order.pattern.to_string(), tx.now().0);
+    let imported = tx
+        .row(
+            "select 1 as one from certificate_names n join certificates c on c.id = n.certificate \
+             where n.pattern = $1 and c.source = 'import' and c.not_before <= $2 \
+             and c.not_after - (c.not_after - c.not_before) / 3 > $2",
+            &[(&pattern).into(), now.into()],
+        )
+        .await?;
+    Ok(imported.is_some())
+}
+
+/// The event of a certificate that has come. There has been one before where an order was ever kept.
+async fn announce(
+    tx: &mut Writing,
+    order: &CertificateOrder,
+    new: &NewCertificate,
+) -> Result<(), StoreError> {
+    let pattern = order.pattern.to_string();
+    let before = tx
+        .row(
+            "select 1 as one from certificate_names where pattern = $1",
+            &[(&pattern).into()],
+        )
+        .await?;
+    let (kind, text) = match before {
+        None => (EventKind::CertificateIssued, "a certificate was issued"),
+        Some(_) => (EventKind::CertificateRenewed, "the certificate was renewed"),
+    };
+    tx.event(Event {
+        kind,
+        subject: &pattern,
+        tenant: order.tenant,
+        data: json!({ "not_after": new.not_after, "ca": order.ca, "text": text }),
+    })
+    .await
 }

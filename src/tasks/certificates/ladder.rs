@@ -31,6 +31,15 @@ pub(super) fn pause(failures: u32, since: Duration, rng: &mut impl Rng) -> Durat
     pause.mul_f64(rng.random_range(1.0..1.2))
 }
 
+/// How long to wait, of `pause`, before a name is looked at again that a look has kept from being ordered for: it has been so for `since`.
+pub(super) fn pause_of_look(since: Duration, pause: Duration) -> Duration {
+    match since {
+        _ if since < DAY => pause.min(MINUTE * 5),
+        _ if since < DAY * 7 => pause.min(HOUR),
+        _ => pause,
+    }
+}
+
 /// How long to wait before an order is looked at for the time number `polls` (from 0).
 pub(super) fn poll(polls: u32, asked: Option<Duration>) -> Duration {
     const SECONDS: [u64; 8] = [1, 1, 2, 3, 5, 8, 13, 20];

@@ -149,6 +149,11 @@ impl Setback {
         order.failures = order.failures.saturating_add(1);
         let first = *order.first_failed_at.get_or_insert(now.0);
         let pause = ladder::pause(order.failures, now.since(Timestamp(first)), rng);
+        // Nobody was asked but DNS, and somebody may be setting the record right now.
+        let pause = match &self {
+            Self::Blocked(_) => ladder::pause_of_look(now.since(Timestamp(first)), pause),
+            _ => pause,
+        };
         order.next_at = now.plus(pause).0;
         match self {
             Self::Blocked(checks) => {

@@ -196,7 +196,7 @@ async fn keys_that_are_sealed_anew_are_opened_on_every_node(store: Option<&str>)
     import(&first, &folder, "globex", &["globex.localhost"]).await;
     let resealed = first.command("key reseal").await.succeeds();
     assert!(
-        resealed.contains("2 certificates sealed anew"),
+        resealed.contains("2 other secrets sealed anew"),
         "{resealed}"
     );
     let file = |node: &Edge| node.config.store.secret_key_file.clone();

@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use vestibule::clock::Clock;
+use vestibule::config::Config;
 use vestibule::model::{DomainPattern, DomainState};
-use vestibule::store::{Claim, Domain};
+use vestibule::store::{Access, Claim, Domain, Store};
 
 use crate::harness::client::{Answer, Visitor, get};
 use crate::harness::edge::{Edge, Plan};
@@ -47,9 +49,20 @@ pub(super) fn node(pebble: &Pebble, upstream: SocketAddr, fleet: &[Ipv4Addr]) ->
 
 /// A claim of `name` by `tenant`, and what stands in its proof.
 pub(super) async fn claim(edge: &Edge, tenant: &str, name: &str) -> String {
+    claimed(&edge.store, tenant, name).await
+}
+
+/// The same in the store of a node that does not run yet.
+pub(super) async fn claim_in(plan: &Plan, tenant: &str, name: &str) -> String {
+    let config = Config::parse(&plan.toml(), "test", std::iter::empty());
+    let settings = config.unwrap_or_else(|faults| panic!("{faults}")).store;
+    let store = Store::open(&settings, Access::Command, Clock::system(), None).await;
+    claimed(&store.unwrap(), tenant, name).await
+}
+
+async fn claimed(store: &Store, tenant: &str, name: &str) -> String {
     let name = DomainPattern::parse(name).unwrap();
-    let claimed = edge
-        .store
+    let claimed = store
         .add_domain(&tenant.parse().unwrap(), &name, Claim::PENDING)
         .await
         .unwrap();

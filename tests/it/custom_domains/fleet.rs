@@ -2,7 +2,7 @@
 
 use vestibule::model::DomainState;
 
-use super::bench::{ask, claim, comes_to, hard_to_please, node};
+use super::bench::{ask, claim, claim_in, comes_to, hard_to_please, node};
 use crate::harness::process::Process;
 use crate::harness::upstream::TestUpstream;
 use crate::harness::{eventually, postgres};
@@ -45,29 +45,28 @@ async fn what_a_node_that_was_killed_has_begun_another_finishes() {
         .environment("PEBBLE_VA_SLEEPTIME", 3);
     let pebble = slow.start().await;
     let upstream = TestUpstream::echo();
-    let (here, plan) = node(&pebble, upstream.address, &[]);
+    let (here, other) = node(&pebble, upstream.address, &[]);
     let (_, doomed) = node(&pebble, upstream.address, &[here]);
-    let edge = plan.store(&url).tenants(&["acme"]).start().await;
-    let proof = claim(&edge, "acme", NAME).await;
-    let doomed = doomed.in_fleet_of(&edge);
-    let clock = edge.clock.clone();
-    let edge = edge.pause().await;
+    let doomed = doomed.store(&url).tenants(&["acme"]).filled().await;
+    let proof = claim_in(&doomed, "acme", NAME).await;
     pebble.dns.set_a(NAME, &[here]).await;
     pebble
         .dns
         .set_txt(&format!("_vestibule.{NAME}"), &proof)
         .await;
 
-    let doomed = Process::start(&doomed);
+    let running = Process::start(&doomed);
     eventually("an order to be placed", async || {
         (pebble.orders() > 0).then_some(())
     })
     .await;
-    drop(doomed);
+    drop(running);
+    let key = "secret.key";
+    std::fs::copy(doomed.folder().join(key), other.folder().join(key)).unwrap();
+    let other = other.store(&url).start().await;
     // The lease of the dead node is over.
-    clock.shift(61_000);
-    let edge = edge.start().await;
-    comes_to(&edge, NAME, DomainState::Active).await;
-    assert_eq!(ask(&edge, &pebble, NAME).await.status, 200);
+    other.clock.shift(61_000);
+    comes_to(&other, NAME, DomainState::Active).await;
+    assert_eq!(ask(&other, &pebble, NAME).await.status, 200);
     assert!(pebble.orders() <= 2, "{}", pebble.orders());
 }

@@ -171,6 +171,7 @@ async fn a_backup_holds_every_table_and_column(place: Place) {
             "feed",
             "changes",
             "events",
+            "deliveries",
             "vestibule_schema",
             "challenges",
             "ticket_keys",

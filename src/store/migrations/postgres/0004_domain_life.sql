@@ -12,3 +12,4 @@ update domains set since = cast(extract(epoch from now()) * 1000 as bigint) wher
 update domains set next_look_at = cast(extract(epoch from now()) * 1000 + random() * 86400000 as bigint) where state <> 'removed';
 create unique index domains_held on domains (pattern) where state in ('verified', 'active', 'degraded');
 create index domains_due on domains (next_look_at) where next_look_at is not null;
+create index domains_verified on domains (since) where state = 'verified';

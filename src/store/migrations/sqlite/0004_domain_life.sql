@@ -12,3 +12,4 @@ update domains set since = cast(strftime('%s', 'now') as integer) * 1000 where s
 update domains set next_look_at = cast(strftime('%s', 'now') as integer) * 1000 + abs(random()) % 86400000 where state <> 'removed';
 create unique index domains_held on domains (pattern) where state in ('verified', 'active', 'degraded');
 create index domains_due on domains (next_look_at) where next_look_at is not null;
+create index domains_verified on domains (since) where state = 'verified';

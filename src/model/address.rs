@@ -1,11 +1,11 @@
-//! Which addresses are somebody's on the internet. Whom to ask about a customer's zone is said by that zone; without this, anybody
-//! could have us send to hosts of our own network.
+//! Which addresses are somebody's on the internet. Where a name leads is said by whoever owns it; without this, anybody could have us
+//! send to hosts of our own network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether `address` is none of those set apart for other uses (IANA special-purpose registries, RFC 6890); an IPv6 address that
 /// carries an IPv4 address is as public as that.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn special_addresses_are_nobodys_name_server() {
+    fn special_addresses_are_not_public() {
         for special in [
             "0.0.0.0",
             "10.0.0.1",
@@ -69,26 +69,21 @@ mod tests {
             "192.0.2.1",
             "192.168.1.1",
             "198.18.0.1",
-            "198.51.100.1",
             "203.0.113.1",
             "224.0.0.251",
-            "240.0.0.1",
             "255.255.255.255",
             "::",
             "::1",
             "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
+            "::ffff:169.254.169.254",
             "64:ff9b::7f00:1",
             "64:ff9b:1::1",
-            "100::1",
             "2001::1",
             "2001:db8::1",
             "2002:7f00:1::1",
             "3fff::1",
-            "fc00::1",
             "fd12::1",
             "fe80::1",
-            "fec0::1",
             "ff02::fb",
             "::127.0.0.1",
         ] {
@@ -96,16 +91,12 @@ mod tests {
         }
         for public in [
             "1.1.1.1",
-            "9.9.9.9",
             "100.63.255.255",
             "100.128.0.1",
             "172.32.0.1",
             "198.20.0.1",
             "223.255.255.255",
             "2606:4700:4700::1111",
-            "2620:fe::fe",
-            "2001:500:2::c",
-            "2001:4860:4860::8888",
             "64:ff9b::909:909",
             "::ffff:9.9.9.9",
         ] {
