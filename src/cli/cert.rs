@@ -98,10 +98,7 @@ impl CertVerb {
     async fn act(self, config: &Config, store: &Store, now: Timestamp) -> Result<(), CliError> {
         match self {
             Self::List { output } => show::list(output, store, now).await,
-            Self::Show { hostname, output } => {
-                let certificate = store.certificate(&hostname).await?;
-                show::one(output, certificate.about, now)
-            }
+            Self::Show { hostname, output } => show::name(output, store, &hostname, now).await,
             Self::Import {
                 hostname,
                 chain,

@@ -141,6 +141,28 @@ impl Store {
         hold: Hold,
         refunds: &[Charge],
     ) -> Result<bool, StoreError> {
+        self.save_telling(order, holder, hold, refunds, false).await
+    }
+
+    /// As [`Store::save_order`], and tells whoever wants to know that the order has failed.
+    pub async fn save_failed_order(
+        &self,
+        order: &CertificateOrder,
+        holder: &str,
+        refunds: &[Charge],
+    ) -> Result<bool, StoreError> {
+        self.save_telling(order, holder, Hold::Release, refunds, true)
+            .await
+    }
+
+    async fn save_telling(
+        &self,
+        order: &CertificateOrder,
+        holder: &str,
+        hold: Hold,
+        refunds: &[Charge],
+        failed: bool,
+    ) -> Result<bool, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
             if !refunds.is_empty() {
@@ -149,6 +171,9 @@ impl Store {
             }
             if !save(&mut tx, order, holder, hold).await? {
                 return Ok(false);
+            }
+            if failed {
+                place::announce_failure(&mut tx, order).await?;
             }
             tx.finish_unannounced().await?;
             Ok(true)

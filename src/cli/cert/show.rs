@@ -6,7 +6,7 @@ use crate::cli::CliError;
 use crate::cli::output::{self, OutputOption};
 use crate::clock::Timestamp;
 use crate::model::DomainPattern;
-use crate::store::{Date, Store, StoredCertificate};
+use crate::store::{Date, Store, StoreError, StoredCertificate};
 
 /// Names asked for at once.
 const PAGE: u32 = 1000;
@@ -78,6 +78,69 @@ pub(super) async fn list(
     })
 }
 
+/// How the ordering of a name's certificate stands.
+#[derive(Serialize)]
+struct OrderShown {
+    stage: &'static str,
+    ca: Option<String>,
+    failures: u32,
+    last_error: Option<String>,
+    renew_at: Option<i64>,
+    next_at: i64,
+}
+
+/// A certificate, and how its renewal stands where one is ordered here.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    row: Option<Row>,
+    order: Option<OrderShown>,
+}
+
+/// Prints what visitors of a name are shown, and what is ordered for it. A name that has neither is an error.
+pub(super) async fn name(
+    output: OutputOption,
+    store: &Store,
+    hostname: &DomainPattern,
+    now: Timestamp,
+) -> Result<(), CliError> {
+    let order = store.order(hostname).await?;
+    let row = match store.certificate(hostname).await {
+        Ok(found) => Some(Row::new(found.about, now)),
+        Err(StoreError::UnknownCertificate(_)) if order.is_some() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let order = order.map(|order| OrderShown {
+        stage: order.stage.as_str(),
+        ca: order.issued_by.or(order.ca),
+        failures: order.failures,
+        last_error: order.last_error,
+        renew_at: order.renew_at,
+        next_at: order.next_at,
+    });
+    output.print(&Shown { row, order }, |shown| {
+        let head = ("hostname", hostname.to_string());
+        let mut facts = match &shown.row {
+            Some(row) => of_row(row),
+            None => vec![head, ("state", "ordered".to_owned())],
+        };
+        facts.extend(shown.order.iter().flat_map(of_order));
+        output::facts(facts)
+    })
+}
+
+fn of_order(order: &OrderShown) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("order", order.stage.to_owned())];
+    facts.extend(order.ca.clone().map(|ca| ("ca", ca)));
+    facts.extend(order.renew_at.map(|at| ("renewal", output::moment(at))));
+    if let Some(error) = &order.last_error {
+        facts.push(("failures", order.failures.to_string()));
+        facts.push(("last failure", error.clone()));
+        facts.push(("next try", output::moment(order.next_at)));
+    }
+    facts
+}
+
 /// Prints one certificate.
 pub(super) fn one(
     output: OutputOption,
@@ -85,16 +148,20 @@ pub(super) fn one(
     now: Timestamp,
 ) -> Result<(), CliError> {
     output.print(&Row::new(certificate, now), |row| {
-        let certificate = &row.certificate;
-        output::facts([
-            ("hostname", certificate.pattern.to_string()),
-            ("names", row.names()),
-            ("state", row.state.to_owned()),
-            ("valid from", output::moment(certificate.not_before)),
-            ("expires", output::moment(certificate.not_after)),
-            ("source", certificate.source.as_str().to_owned()),
-            ("kept since", output::moment(certificate.created_at)),
-            ("fingerprint", certificate.fingerprint.clone()),
-        ])
+        output::facts(of_row(row))
     })
+}
+
+fn of_row(row: &Row) -> Vec<(&'static str, String)> {
+    let certificate = &row.certificate;
+    vec![
+        ("hostname", certificate.pattern.to_string()),
+        ("names", row.names()),
+        ("state", row.state.to_owned()),
+        ("valid from", output::moment(certificate.not_before)),
+        ("expires", output::moment(certificate.not_after)),
+        ("source", certificate.source.as_str().to_owned()),
+        ("kept since", output::moment(certificate.created_at)),
+        ("fingerprint", certificate.fingerprint.clone()),
+    ]
 }

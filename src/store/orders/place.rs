@@ -155,3 +155,23 @@ async fn announce(
     })
     .await
 }
+
+/// The event of an order that came to nothing.
+pub(super) async fn announce_failure(
+    tx: &mut Writing,
+    order: &CertificateOrder,
+) -> Result<(), StoreError> {
+    let pattern = order.pattern.to_string();
+    tx.event(Event {
+        kind: EventKind::CertificateFailed,
+        subject: &pattern,
+        tenant: order.tenant,
+        data: json!({
+            "ca": order.ca,
+            "reason": "order_failed",
+            "text": order.last_error,
+            "again_at": order.next_at,
+        }),
+    })
+    .await
+}

@@ -77,12 +77,20 @@ impl Certificates {
         }
         let next = &self.parts.issuers[(at + 1) % self.parts.issuers.len()];
         let next_ca = (self.parts.issuers.len() > 1).then(|| next.ca.id().to_owned());
+        // Once for each certificate that does not come: whoever is told ten times does not listen any more.
+        let ordered = !matches!(setback, Setback::Blocked(_));
         self.chance(|rng| setback.write(order, next_ca, now, rng));
-        let saved = self
-            .parts
-            .store
-            .save_order(order, &self.parts.holder, Hold::Release, &refunds);
-        match saved.await? {
+        let (store, holder) = (&self.parts.store, &self.parts.holder);
+        let tell = ordered && (order.failures == 1 || order.attempts == 1);
+        let saved = match tell {
+            true => store.save_failed_order(order, holder, &refunds).await?,
+            false => {
+                store
+                    .save_order(order, holder, Hold::Release, &refunds)
+                    .await?
+            }
+        };
+        match saved {
             true => Ok(()),
             false => Err(StepError::Lost),
         }

@@ -141,7 +141,7 @@ async fn name_servers_that_disagree_prove_nothing() {
     let (world, looked) = split(Says::lines(&right(WELL)), Says::lines(&without_proof())).await;
     assert_eq!(looked.proof, Seen::Unknown, "and they take nothing away");
     let observed = format!(
-        "ns1.acme.test (127.0.0.2): \"vestibule-verify={SECRET}\"; ns2.acme.test (127.0.0.3): no TXT record"
+        "ns1.acme.test (127.0.0.2) and resolver R: \"vestibule-verify={SECRET}\"; ns2.acme.test (127.0.0.3): no TXT record"
     );
     let hint = "Not all name servers of the zone have the record. If it was set within the last hour, wait; else see why the \
                 zone is not copied to the others.";

@@ -31,15 +31,15 @@ async fn a_name_that_is_not_ready_places_no_order(place: Place) {
     world.work(&node, DAY).await;
     assert_eq!(world.ca().many(), 0);
     let looked = world.looks.looked.lock().unwrap().len();
-    // 1, 2, 2, 5, 10x3, 20x4, 30x6 min, 1 h x3, 2 h x2, 3 h x2, 6 h; a tenth more on average.
-    assert!((20..=25).contains(&looked), "{looked}");
+    // 1, 2, 2 min, then every 5 min: looking costs nobody anything, and the customer may just be setting the record.
+    assert!((285..=295).contains(&looked), "{looked}");
     let row = world.row("shop.acme.test").await;
     assert_eq!((row.stage, row.attempts), (OrderStage::Due, 0));
     assert_eq!(row.checks[0].code, CheckCode::Pointing);
     assert_eq!(row.last_error.as_deref(), Some("pointing: wrong"));
     // What cost nothing is still there, and what is put right is noticed.
     world.looks.wrong.lock().unwrap().clear();
-    world.work(&node, HOUR * 8).await;
+    world.work(&node, HOUR * 2).await;
     assert!(world.is_kept("shop.acme.test").await);
     assert!(world.row("shop.acme.test").await.checks.is_empty());
 }

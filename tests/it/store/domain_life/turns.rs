@@ -87,7 +87,8 @@ async fn a_look_never_brings_back_what_went_with_its_tenant(place: Place) {
             looking.domain_looked(&seen, &settings),
             removing.remove_tenant(&gone)
         );
-        (drawn.unwrap(), removed.unwrap());
+        drawn.unwrap();
+        removed.unwrap();
         let left = looking.domain(&pattern(&name)).await.unwrap();
         assert_eq!(left[0].state, DomainState::Removed, "round {round}");
     }
