@@ -277,7 +277,7 @@ impl Batch {
                     now.into(),
                     now.into(),
                     now.into(),
-                    now.into(),
+                    first_look(now, claim).into(),
                     why.as_str().into(),
                     secret.into(),
                 ]
@@ -292,5 +292,14 @@ impl Batch {
             tenants: self.lines.len(),
             domains: rows.len(),
         })
+    }
+}
+
+/// Names that an operator vouches for are in service already: a hundred thousand of them are looked at over a day, not at once.
+fn first_look(now: i64, claim: Claim) -> i64 {
+    const DAY: i64 = 86_400_000;
+    match claim.trusted {
+        true => now + rand::random_range(0..DAY),
+        false => now,
     }
 }

@@ -146,7 +146,9 @@ impl DomainTask {
         let mut swept = tokio::time::Instant::now();
         loop {
             let pause = match self.round(&mut looks).await {
-                Ok(()) => TICK,
+                // There is more than there was room for: as soon as there is some room again, not for each that ends.
+                Ok(true) if self.until_half(&mut looks, &stopping).await => continue,
+                Ok(_) => TICK,
                 Err(error) => {
                     tracing::warn!(error = %Causes(&error), "customers' names cannot be looked at");
                     PAUSE
@@ -159,14 +161,25 @@ impl DomainTask {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.wake.notified() => {}
-                Some(_) = looks.join_next(), if looks.len() >= AT_ONCE => {}
                 () = stopping.reached(Phase::Draining) => return,
             }
             while looks.try_join_next().is_some() {}
         }
     }
 
-    async fn round(self: &Arc<Self>, looks: &mut JoinSet<()>) -> Result<(), StoreError> {
+    /// Waits until half of the looks are over; false where the node stops.
+    async fn until_half(&self, looks: &mut JoinSet<()>, stopping: &Stopping) -> bool {
+        while looks.len() > AT_ONCE / 2 {
+            tokio::select! {
+                _ = looks.join_next() => {}
+                () = stopping.reached(Phase::Draining) => return false,
+            }
+        }
+        true
+    }
+
+    /// Takes as many as there is room for; whether there are more.
+    async fn round(self: &Arc<Self>, looks: &mut JoinSet<()>) -> Result<bool, StoreError> {
         match self.store.activate_certified(BATCH).await {
             Ok(active) => active.iter().for_each(told),
             // No reason to look at nobody else.
@@ -177,13 +190,15 @@ impl DomainTask {
         let free = AT_ONCE.saturating_sub(looks.len());
         let free = u32::try_from(free).unwrap_or_default();
         if free == 0 {
-            return Ok(());
+            return Ok(true);
         }
-        for due in self.store.domains_to_look_at(free, LEASE).await? {
+        let due = self.store.domains_to_look_at(free, LEASE).await?;
+        let all = due.len() >= usize::try_from(free).unwrap_or(usize::MAX);
+        for due in due {
             let this = Arc::clone(self);
             looks.spawn(async move { this.look(&due).await });
         }
-        Ok(())
+        Ok(all)
     }
 
     async fn look(&self, due: &DueLook) {
