@@ -12,6 +12,8 @@ use super::{
     PathRoute, Routing, Signing, SigningAlgorithm, Store, Tls, Upstream,
 };
 
+use crate::model::ChallengeKind;
+
 /// Reads a whole configuration; the faults are all there are.
 pub(super) fn parse(
     text: &str,
@@ -66,6 +68,7 @@ fn read(root: &Section<'_>) -> Config {
         edge,
         signing,
     };
+    challenges_answered(root, &config);
     known_upstreams(root.notes, &config.upstreams);
     listeners_apart(root.notes);
     no_loop(root.notes);
@@ -120,6 +123,16 @@ fn upstreams(root: &Section<'_>, algorithm: SigningAlgorithm) -> Vec<Upstream> {
         upstreams.push(upstream);
     }
     upstreams
+}
+
+/// A CA that is shown control by DNS records alone needs somebody who answers them.
+fn challenges_answered(root: &Section<'_>, config: &Config) {
+    let only_dns01 = |issuer: &AcmeIssuer| issuer.challenges == [ChallengeKind::Dns01];
+    if config.acme_dns.is_none() && config.acme.iter().any(only_dns01) {
+        let what = "`acme.challenges` has dns-01 alone, and [acme_dns] is off";
+        let hint = "set `acme_dns.listen` and `acme_dns.zone`, or add \"http-01\"";
+        root.flaw(root.place_of("acme"), Reason::with_hint(what, hint));
+    }
 }
 
 fn known_upstreams(notes: &Notes, upstreams: &[Upstream]) {

@@ -72,7 +72,7 @@ impl Config {
 
     /// Why no certificate could be ordered for a wildcard: only dns-01 shows control of one (RFC 8555 section 7.1.3). One that an operator
     /// brings is another matter, and so is TLS elsewhere.
-    fn lacks_dns01(&self, pattern: &DomainPattern) -> Option<String> {
+    pub fn lacks_dns01(&self, pattern: &DomainPattern) -> Option<String> {
         let wildcard = matches!(pattern, DomainPattern::Wildcard(_));
         let orders = !self.edge.https.is_empty() && !self.acme.is_empty();
         let dns01 = self.acme_dns.is_some()

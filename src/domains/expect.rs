@@ -46,6 +46,13 @@ impl Expected {
         }
     }
 
+    /// As for a wildcard: of the ways to show control only the one by DNS records.
+    pub fn only_dns01(&mut self) {
+        for ca in &mut self.cas {
+            ca.challenges.retain(|kind| *kind == ChallengeKind::Dns01);
+        }
+    }
+
     /// Whether any CA is shown control of names by DNS records.
     pub fn uses_dns01(&self) -> bool {
         let uses = |ca: &CaExpectation| ca.challenges.contains(&ChallengeKind::Dns01);

@@ -63,10 +63,13 @@ pub(super) async fn look(
     let question = Question::new(&wanted.name, RecordType::TXT);
     let (resolvers, said) = match &authority {
         Ok(Authority::Zone(zone)) => {
-            tokio::join!(
-                of_resolvers(inquiry, &wanted),
-                inquiry.of_zone(zone, &question)
-            )
+            let said = inquiry.of_zone(zone, &question).await;
+            // A resolver that is asked too early remembers that nothing is there, for as long as the zone lets it.
+            let resolvers = match wanted.is_absent(&said) {
+                true => Vec::new(),
+                false => of_resolvers(inquiry, &wanted).await,
+            };
+            (resolvers, said)
         }
         _ => (of_resolvers(inquiry, &wanted).await, Vec::new()),
     };
@@ -132,6 +135,18 @@ impl Wanted {
         }
     }
 
+    /// Whether the name servers agree that there is none.
+    fn is_absent(&self, servers: &[ServerSaid]) -> bool {
+        verdict(&self.right_of(servers), &[], false).0 == Seen::No
+    }
+
+    /// Of each name server what was right of what it answered.
+    fn right_of(&self, servers: &[ServerSaid]) -> Vec<Vec<bool>> {
+        let right = |reply: &Reply| self.stands(reply) == Stands::Right;
+        let of = |server: &ServerSaid| server.replies().map(|(_, reply)| right(reply)).collect();
+        servers.iter().map(of).collect()
+    }
+
     /// `alone`: the resolvers decide, as there are no name servers.
     fn judge(&self, servers: &[ServerSaid], resolvers: &[Said], alone: bool) -> Judged {
         let of_servers = servers.iter().flat_map(ServerSaid::replies);
@@ -144,15 +159,11 @@ impl Wanted {
         });
         let of_resolvers: Vec<(String, Stands)> = of_resolvers.collect();
         let right = |reply: &Reply| self.stands(reply) == Stands::Right;
-        let by_server = servers.iter().map(|server| {
-            let replies = server.replies();
-            replies.map(|(_, reply)| right(reply)).collect()
-        });
         let by_resolver = resolvers
             .iter()
             .map(|said| said.reply.as_ref().ok().map(right));
         let (seen, why) = verdict(
-            &by_server.collect::<Vec<_>>(),
+            &self.right_of(servers),
             &by_resolver.collect::<Vec<_>>(),
             alone,
         );

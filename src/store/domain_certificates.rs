@@ -58,6 +58,13 @@ impl Store {
             };
             walk(&mut tx, &mut own, &[step]).await?;
             own.looks = 0;
+            // What was said of it before is not so any more, and its time to be looked at was that of a name that waits.
+            own.checks
+                .retain(|check| check.code != CheckCode::Certificate);
+            let now = tx.now().0;
+            own.checks
+                .extend(certificate_check(&own, Certified::Valid, now));
+            own.next_look_at = Some(now);
             put(&mut tx, &own).await?;
             finish(tx, &own, true).await?;
             Ok(Some(own))

@@ -203,6 +203,12 @@ impl DomainTask {
 
     async fn look(&self, due: &DueLook) {
         let looked = self.watch.look(due).await;
+        if due.claim.state.holds()
+            && has_come(due, &looked)
+            && let Err(error) = self.store.hurry_order(&looked.pattern).await
+        {
+            tracing::debug!(error = %Causes(&error), "an order waits for its time");
+        }
         let checks = &self.metrics.domain_checks;
         checks.with_label_values(&[result(looked.sight)]).inc();
         let drawn = self.store.domain_looked(&looked, &self.watch.settings);
@@ -227,6 +233,12 @@ impl DomainTask {
             tracing::warn!(error = %Causes(&error), "old challenges stay for now");
         }
     }
+}
+
+/// Whether a name leads here now that did not when it was looked at last.
+fn has_come(due: &DueLook, looked: &LookedAt) -> bool {
+    let was_wrong = |check: &Check| check.code == CheckCode::Pointing && !check.ok;
+    looked.sight.pointing == Seen::Yes && due.claim.checks.iter().any(was_wrong)
 }
 
 /// The metrics' label of a look.

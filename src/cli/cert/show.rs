@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::CliError;
 use crate::cli::output::{self, OutputOption};
 use crate::clock::Timestamp;
-use crate::model::DomainPattern;
+use crate::model::{Check, DomainPattern};
 use crate::store::{Date, Store, StoreError, StoredCertificate};
 
 /// Names asked for at once.
@@ -85,6 +85,8 @@ struct OrderShown {
     ca: Option<String>,
     failures: u32,
     last_error: Option<String>,
+    /// What the look before an order found, where it kept one from being placed.
+    checks: Vec<Check>,
     renew_at: Option<i64>,
     next_at: i64,
 }
@@ -115,6 +117,7 @@ pub(super) async fn name(
         ca: order.issued_by.or(order.ca),
         failures: order.failures,
         last_error: order.last_error,
+        checks: order.checks,
         renew_at: order.renew_at,
         next_at: order.next_at,
     });
@@ -137,6 +140,8 @@ fn of_order(order: &OrderShown) -> Vec<(&'static str, String)> {
         facts.push(("failures", order.failures.to_string()));
         facts.push(("last failure", error.clone()));
         facts.push(("next try", output::moment(order.next_at)));
+        let hints = order.checks.iter().filter_map(|check| check.hint.clone());
+        facts.extend(hints.map(|hint| ("to do", hint)));
     }
     facts
 }

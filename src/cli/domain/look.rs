@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::show;
+use crate::acme::{AcmeCa, Ca};
 use crate::cli::CliError;
 use crate::cli::error::note;
 use crate::cli::output::{self, OutputOption};
@@ -11,8 +12,9 @@ use crate::config::Config;
 use crate::domains::{Expected, Looker};
 use crate::metrics::Metrics;
 use crate::model::domain_life::Seen;
-use crate::model::{Check, CheckCode, DomainPattern, DomainState};
+use crate::model::{Causes, Check, CheckCode, DomainPattern, DomainState};
 use crate::store::{CertificateOrder, Claim, Domain, DueLook, Store, StoreError, TenantRef};
+use crate::tasks::certificates::own_names;
 use crate::tasks::domains::{self as looks, NameWatch};
 use crate::tls::Inventory;
 
@@ -20,8 +22,9 @@ use crate::tls::Inventory;
 #[derive(Serialize)]
 struct Findings {
     hostname: String,
-    tenant: String,
-    state: DomainState,
+    /// Nobody's where it is the operator's own.
+    tenant: Option<String>,
+    state: Option<DomainState>,
     checks: Vec<Check>,
 }
 
@@ -36,6 +39,8 @@ pub(super) async fn verify(
         let looked = watch.look(&due).await;
         store.domain_looked(&looked, &watch.settings).await?;
     }
+    // Whoever has this looked at has just put something right.
+    store.hurry_order(hostname).await?;
     Ok(())
 }
 
@@ -46,10 +51,18 @@ pub(super) async fn doctor(
     hostname: &DomainPattern,
     output: OutputOption,
 ) -> Result<(), CliError> {
-    let watch = watch(config, store).await?;
+    let mut watch = watch(config, store).await?;
+    ask_identities(config, &mut watch).await;
     let order = store.order(hostname).await?;
     let mut findings = Vec::new();
-    for DueLook { claim, .. } in store.domain_to_look_at(hostname).await? {
+    if is_own(config, hostname) {
+        findings.push(own_name(config, &watch, hostname, order.as_ref()).await);
+    }
+    let due = match findings.is_empty() {
+        true => store.domain_to_look_at(hostname).await?,
+        false => Vec::new(),
+    };
+    for DueLook { claim, .. } in due {
         let mut checks = watch.doctor(&claim).await;
         // What only the store knows of was written down when the name was last looked at.
         let known = |check: &&Check| checks.iter().all(|other| other.code != check.code);
@@ -60,14 +73,19 @@ pub(super) async fn doctor(
         }
         findings.push(Findings {
             hostname: claim.pattern.to_string(),
-            tenant: claim.tenant_slug.to_string(),
-            state: claim.state,
+            tenant: Some(claim.tenant_slug.to_string()),
+            state: Some(claim.state),
             checks,
         });
     }
     output.print(&findings, |findings| {
         let one = |it: &Findings| {
-            let head = format!("{} of {} ({})", it.hostname, it.tenant, it.state.as_str());
+            let head = match (&it.tenant, it.state) {
+                (Some(tenant), Some(state)) => {
+                    format!("{} of {tenant} ({})", it.hostname, state.as_str())
+                }
+                _ => format!("{}, your own", it.hostname),
+            };
             format!("{head}\n{}", show::checks(&it.checks))
         };
         findings.iter().map(one).collect::<Vec<_>>().join("\n\n")
@@ -116,6 +134,69 @@ pub(super) async fn give(
             tenant: own.claim.tenant_slug,
         }
         .into()),
+    }
+}
+
+/// Whether certificates are ordered for the name without a claim.
+fn is_own(config: &Config, hostname: &DomainPattern) -> bool {
+    own_names(&config.routing, true).contains(hostname)
+}
+
+/// The look before an order, at one of the operator's own names: it leads where the operator leads it, whatever customers are told.
+async fn own_name(
+    config: &Config,
+    watch: &NameWatch,
+    hostname: &DomainPattern,
+    order: Option<&CertificateOrder>,
+) -> Findings {
+    let mut expected = watch.expected.clone();
+    expected.cname_target = None;
+    expected.addresses = Vec::new();
+    if matches!(hostname, DomainPattern::Wildcard(_)) {
+        expected.only_dns01();
+    }
+    let found = watch
+        .looker
+        .preflight(hostname, &expected, watch.clock.now())
+        .await;
+    let mut checks = found.checks;
+    // That it leads elsewhere than customers are told is as it should be.
+    checks.retain(|check| check.ok || check.code != CheckCode::Pointing);
+    checks.extend(config.lacks_dns01(hostname).map(|reason| Check {
+        code: CheckCode::Challenge,
+        ok: false,
+        expected: "a way to show control of a wildcard".into(),
+        observed: "dns-01 is off".into(),
+        hint: Some(reason),
+        seen_by: Vec::new(),
+        at: watch.clock.now().0,
+    }));
+    checks.extend(order.and_then(failed_order));
+    Findings {
+        hostname: hostname.to_string(),
+        tenant: None,
+        state: None,
+        checks,
+    }
+}
+
+/// By which names CAA records mean the CAs: asked of those where it is not configured. One that does not answer is left out.
+async fn ask_identities(config: &Config, watch: &mut NameWatch) {
+    for (ca, settings) in watch.expected.cas.iter_mut().zip(&config.acme) {
+        if !ca.identities.is_empty() {
+            continue;
+        }
+        let Ok(asked) = AcmeCa::new(settings, watch.clock.clone()) else {
+            continue;
+        };
+        match asked.directory().await {
+            Ok(directory) => ca.identities = directory.caa_identities,
+            Err(error) => note(&format!(
+                "{} cannot be asked by which name CAA records mean it: {}",
+                ca.directory_url,
+                Causes(&error)
+            )),
+        }
     }
 }
 

@@ -263,6 +263,10 @@ fn what_is_wrong_with_certificate_authorities_is_said() {
             "`acme.challenges` is none of the values it may have",
         ),
         (
+            "[[acme]]\ndirectory_url = \"https://ca.test\"\nchallenges = [\"dns-01\"]",
+            "`acme.challenges` has dns-01 alone, and [acme_dns] is off",
+        ),
+        (
             "[acme_dns]\nzone = \"a.test\"",
             "`acme_dns.listen` and `acme_dns.zone` go together",
         ),

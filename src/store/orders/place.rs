@@ -12,7 +12,7 @@ use crate::store::signing_keys::{self, KEYS_LOCK};
 use crate::store::writing::Writing;
 use crate::store::{BULK, CertificateChange, Changed, Store, StoreError, WRITE};
 
-use super::{CertificateOrder, Hold, ORDERS_LOCK, save};
+use super::{CertificateOrder, Hold, ORDERS_LOCK, OrderStage, save};
 
 /// Whether an order may be placed now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,6 +97,27 @@ impl Store {
             Ok(true)
         };
         self.timed("order_issued", BULK, work).await
+    }
+}
+
+impl Store {
+    /// Lets an order be tried now that a look at the name has kept from being placed: what was wrong may have been put right.
+    pub async fn hurry_order(&self, pattern: &DomainPattern) -> Result<(), StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            let (pattern, now) = (pattern.to_string(), tx.now().0);
+            tx.run(
+                "update certificate_orders set next_at = $2 where pattern = $1 and next_at > $2 and stage = $3 and checks <> '[]'",
+                &[
+                    (&pattern).into(),
+                    now.into(),
+                    OrderStage::Due.as_str().into(),
+                ],
+            )
+            .await?;
+            tx.finish_unannounced().await
+        };
+        self.timed("order_hurry", WRITE, work).await
     }
 }
 
