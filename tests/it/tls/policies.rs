@@ -1,5 +1,5 @@
 //! Names that demand more of their visitors than others do: a version, a certificate of their own; and connections that were opened for
-//! others (attack C15).
+//! others (RFC 9110 section 15.5.20).
 
 use std::sync::Arc;
 
