@@ -1,14 +1,13 @@
 //! Pebble, its DNS, and nodes at addresses that both know.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use vestibule::clock::Clock;
-use vestibule::config::Config;
 use vestibule::model::{DomainPattern, DomainState};
-use vestibule::store::{Access, Claim, Domain, Store};
+use vestibule::store::{Claim, Domain};
 
 use crate::harness::client::{Answer, Visitor, get};
 use crate::harness::edge::{Edge, Plan};
@@ -31,38 +30,39 @@ pub(super) fn hard_to_please() -> PebblePlan {
 /// A node that orders of `pebble`, looks at names in its DNS, and is at an address of its own. Names lead to all of `fleet` or to it.
 pub(super) fn node(pebble: &Pebble, upstream: SocketAddr, fleet: &[Ipv4Addr]) -> (Ipv4Addr, Plan) {
     let here = own_address();
+    let config = format!("{}{}", names(pebble, here, fleet), pebble.config());
+    let config = format!("{config}caa_identities = [\"pebble.letsencrypt.org\"]\n");
+    (here, planned(upstream, &config))
+}
+
+/// The same, but one that orders nothing: it answers the CA for what others have ordered.
+pub(super) fn answering_node(pebble: &Pebble, upstream: SocketAddr) -> (Ipv4Addr, Plan) {
+    let here = own_address();
+    (here, planned(upstream, &names(pebble, here, &[])))
+}
+
+fn names(pebble: &Pebble, here: Ipv4Addr, fleet: &[Ipv4Addr]) -> String {
     let addresses: Vec<String> = (fleet.iter().chain([&here]))
         .map(|address| format!("\"{address}\""))
         .collect();
-    let config = format!(
+    format!(
         "[edge]\nhttp = [\"{here}:{HTTP}\"]\nhttps = [\"{here}:{HTTPS}\"]\n\
-         [domains]\naddresses = [{}]\nresolvers = [\"{}\"]\ngrace = \"1m\"\n\
-         {}caa_identities = [\"pebble.letsencrypt.org\"]\n",
+         [domains]\naddresses = [{}]\nresolvers = [\"{}\"]\ngrace = \"1m\"\n",
         addresses.join(", "),
         pebble.dns.address,
-        pebble.config(),
-    );
-    let plan = Edge::with(upstream).config(&config);
+    )
+}
+
+fn planned(upstream: SocketAddr, config: &str) -> Plan {
+    let plan = Edge::with(upstream).config(config);
     std::fs::create_dir(plan.folder().join("certs")).unwrap();
-    (here, plan)
+    plan
 }
 
 /// A claim of `name` by `tenant`, and what stands in its proof.
 pub(super) async fn claim(edge: &Edge, tenant: &str, name: &str) -> String {
-    claimed(&edge.store, tenant, name).await
-}
-
-/// The same in the store of a node that does not run yet.
-pub(super) async fn claim_in(plan: &Plan, tenant: &str, name: &str) -> String {
-    let config = Config::parse(&plan.toml(), "test", std::iter::empty());
-    let settings = config.unwrap_or_else(|faults| panic!("{faults}")).store;
-    let store = Store::open(&settings, Access::Command, Clock::system(), None).await;
-    claimed(&store.unwrap(), tenant, name).await
-}
-
-async fn claimed(store: &Store, tenant: &str, name: &str) -> String {
     let name = DomainPattern::parse(name).unwrap();
-    let claimed = store
+    let claimed = (edge.store)
         .add_domain(&tenant.parse().unwrap(), &name, Claim::PENDING)
         .await
         .unwrap();
@@ -75,13 +75,31 @@ pub(super) async fn of(edge: &Edge, name: &str) -> Domain {
     edge.store.domain(&name).await.unwrap().remove(0)
 }
 
+/// A name takes no longer on its way, also where everything it needs is slow.
+const SLOW: Duration = Duration::from_secs(60);
+
 /// Waits until `name` has come to `state`.
 pub(super) async fn comes_to(edge: &Edge, name: &str, state: DomainState) -> Domain {
-    let what = format!("{name} to be {}", state.as_str());
-    eventually(&what, async || {
-        Some(of(edge, name).await).filter(|domain| domain.state == state)
-    })
-    .await
+    let coming = async {
+        loop {
+            let domain = of(edge, name).await;
+            if domain.state == state {
+                return domain;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(SLOW, coming).await {
+        Ok(domain) => domain,
+        Err(_) => {
+            let pattern = DomainPattern::parse(name).unwrap();
+            let (domain, order) = (of(edge, name).await, edge.store.order(&pattern).await);
+            panic!(
+                "{name} is not {} in time: {domain:#?}, its order: {order:#?}",
+                state.as_str()
+            )
+        }
+    }
 }
 
 /// The fingerprint of the certificate that is in the store for `name`, once there is another one than `than`.
@@ -108,6 +126,16 @@ pub(super) async fn visit(
     let name = name.to_owned().try_into().unwrap();
     let stream = TlsConnector::from(config).connect(name, stream).await?;
     Ok(Visitor::over(stream))
+}
+
+/// Waits until `edge` serves `name` over TLS, for a visitor who believes the CA of now alone.
+pub(super) async fn serves(edge: &Edge, pebble: &Pebble, name: &str) {
+    eventually("the name to be served", async || {
+        visit(edge, pebble, name).await.ok().map(drop)
+    })
+    .await;
+    let answer = ask(edge, pebble, name).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 /// What a visitor of `name` gets over TLS.

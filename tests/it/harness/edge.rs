@@ -198,6 +198,12 @@ impl Plan {
         self
     }
 
+    /// It starts so many milliseconds from now, by its clock.
+    pub fn later(self, millis: i64) -> Self {
+        self.clock.shift(millis);
+        self
+    }
+
     /// The URL of the store, where the tests chose it.
     pub fn store_at(mut self, url: Option<&str>) -> Self {
         self.store = url.map(str::to_owned);
