@@ -28,6 +28,7 @@ mod tickets;
 mod webhooks;
 
 pub use logging::start_log;
+pub(crate) use parts::tokens;
 
 use parts::Parts;
 

@@ -65,7 +65,7 @@ const STEPS: [Step; 6] = [
         "request",
         "a whole request over loopback: visitor, edge with everything on, application",
         500,
-        4_500,
+        20_500,
         whole::requests,
     ),
 ];

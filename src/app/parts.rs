@@ -247,7 +247,8 @@ fn acceptor(
     Some(Arc::new(acceptor.answering(Arc::clone(challenges) as _)))
 }
 
-fn tokens(
+/// What reads tokens as `config` says.
+pub(crate) fn tokens(
     config: &Config,
     control: &Handle,
     clock: &Clock,

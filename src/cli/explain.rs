@@ -10,15 +10,14 @@ use serde::Serialize;
 use super::CliError;
 use super::output::{self, OutputOption};
 use super::session::with_store;
-use crate::app::StartError;
+use crate::app::{StartError, tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::decide::explain::{Explanation, Forwarded, Outcome, explain};
 use crate::decide::{self, Policy};
-use crate::jwks::JwksTimings;
 use crate::metrics::Metrics;
 use crate::model::{DomainPattern, Refusal, identity};
-use crate::resolve::{Facts, Resolver, Tokens};
+use crate::resolve::{Facts, Resolver};
 use crate::seal::SealError;
 use crate::sign::{Claims, Signer};
 use crate::store::{Access, CertificateStore as _, Changes, Store, StoredCertificate};
@@ -118,26 +117,8 @@ impl Explainer {
             clock.clone(),
             Arc::clone(&metrics),
         );
-        let crate::config::Jwks {
-            timeout,
-            refresh,
-            refetch,
-            keep,
-        } = config.routing.jwks;
-        let timings = JwksTimings {
-            fetch: timeout,
-            refresh,
-            refetch,
-            keep,
-        };
-        let tokens = Tokens::new(
-            &config.routing.tokens,
-            timings,
-            control,
-            clock.clone(),
-            Arc::clone(&metrics),
-        );
-        resolver.verify_tokens_with(Box::new(tokens.map_err(StartError::Tokens)?));
+        let tokens = tokens(config, &control, &clock, &metrics)?;
+        resolver.verify_tokens_with(Box::new(tokens));
         let upstreams =
             Upstreams::new(&config.upstreams, &[], &metrics).map_err(StartError::Upstream)?;
         let (inventory, _) =

@@ -142,17 +142,19 @@ fn https_location(case: &Case<'_>, policy: &Policy) -> Option<Box<str>> {
     {
         return None;
     }
-    let target = case
-        .head
-        .uri
-        .path_and_query()
-        .map_or("/", PathAndQuery::as_str);
+    let target = target(case);
     let port = if port == 443 {
         String::new()
     } else {
         format!(":{port}")
     };
     Some(format!("https://{hostname}{port}{target}").into())
+}
+
+/// Path and query as they were asked for.
+fn target<'a>(case: &Case<'a>) -> &'a str {
+    let target = case.head.uri.path_and_query();
+    target.map_or("/", PathAndQuery::as_str)
 }
 
 /// GET and HEAD of an old slug are sent to the current one; what has a body or an effect is served where it is.
@@ -166,11 +168,7 @@ fn alias_location(
     if !matches!(case.head.method, Method::GET | Method::HEAD) || is_upgrade(case) {
         return None;
     }
-    let target = case
-        .head
-        .uri
-        .path_and_query()
-        .map_or("/", PathAndQuery::as_str);
+    let target = target(case);
     let host = &case.arrival.host;
     match host.class {
         HostClass::Subdomain(_) => {
