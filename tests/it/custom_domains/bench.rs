@@ -30,13 +30,23 @@ pub(super) fn hard_to_please() -> PebblePlan {
 
 /// A node that orders of `pebble`, looks at names in its DNS, and is at an address of its own. Names lead to all of `fleet` or to it.
 pub(super) fn node(pebble: &Pebble, upstream: SocketAddr, fleet: &[Ipv4Addr]) -> (Ipv4Addr, Plan) {
+    node_with(pebble, upstream, fleet, "")
+}
+
+/// The same with more lines in `[domains]`.
+pub(super) fn node_with(
+    pebble: &Pebble,
+    upstream: SocketAddr,
+    fleet: &[Ipv4Addr],
+    domains: &str,
+) -> (Ipv4Addr, Plan) {
     let here = own_address();
     let addresses: Vec<String> = (fleet.iter().chain([&here]))
         .map(|address| format!("\"{address}\""))
         .collect();
     let config = format!(
         "[edge]\nhttp = [\"{here}:{HTTP}\"]\nhttps = [\"{here}:{HTTPS}\"]\n\
-         [domains]\naddresses = [{}]\nresolvers = [\"{}\"]\ngrace = \"1m\"\n\
+         [domains]\naddresses = [{}]\nresolvers = [\"{}\"]\ngrace = \"1m\"\n{domains}\n\
          {}caa_identities = [\"pebble.letsencrypt.org\"]\n",
         addresses.join(", "),
         pebble.dns.address,
