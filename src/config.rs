@@ -10,6 +10,7 @@ mod domains;
 mod edge;
 mod fault;
 mod item;
+mod names;
 mod notes;
 mod operate;
 mod parse;
@@ -73,6 +74,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Logs.
     pub log: Log,
+    /// What is allowed and most likely not meant.
+    pub warnings: Vec<Fault>,
 }
 
 impl Config {

@@ -17,7 +17,7 @@ mod records;
 mod words;
 mod zone;
 
-pub use expect::{CaExpectation, Expected};
+pub use expect::{CaExpectation, Expected, Here, Whose};
 pub use look::Looker;
 pub use records::{
     RecordToSet, challenge_name, delegated_name, proof_name, proof_value, records_to_set,

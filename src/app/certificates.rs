@@ -19,7 +19,7 @@ use crate::seal::Sealer;
 use crate::store::{Challenge, Store, StoreError};
 use crate::tasks::certificates::{
     AskedOrder, CertificateParts, Certificates, ChallengeBoard, Cleared, DomainLife, Issuer,
-    LOOK_EVERY, Limits, Preflight, PublishedChallenge, Wake, own_names,
+    LOOK_EVERY, Limits, Preflight, PublishedChallenge, Wake, own_names_to_order,
 };
 use crate::tls::Inventory;
 
@@ -45,7 +45,7 @@ impl Ordering {
         looker: Looker,
         (wake, names): (&Arc<Wake>, &Arc<Notify>),
     ) -> Result<Option<Self>, StartError> {
-        if config.acme.is_empty() || config.edge.https.is_empty() {
+        if !config.orders_certificates() {
             return Ok(None);
         }
         let issuer = |settings: &AcmeIssuer| issuer(config, settings, clock);
@@ -57,13 +57,14 @@ impl Ordering {
         let wildcards = issuers
             .iter()
             .any(|it| it.challenges.contains(&ChallengeKind::Dns01));
-        let expected = Expected::new(&config.domains, &[], config.acme_dns.as_ref());
-        let own = own_names(&config.routing, wildcards);
+        let expected = Expected::new(config);
+        let own = own_names_to_order(config, wildcards);
         Ok(Some(Self {
             issuers,
             preflight: NamePreflight {
                 own: own.clone(),
                 looker,
+                own_expected: expected.clone().of_own(config),
                 expected,
                 clock: clock.clone(),
             },
@@ -113,15 +114,11 @@ fn holder(node: &str) -> String {
 
 fn issuer(config: &Config, settings: &AcmeIssuer, clock: &Clock) -> Result<Issuer, StartError> {
     let ca = AcmeCa::new(settings, clock.clone()).map_err(StartError::Acme)?;
-    let dns01 = config.acme_dns.is_some();
-    let challenges = settings.challenges.iter().copied();
     Ok(Issuer {
         label: label(ca.id()),
         ca: Arc::new(ca),
         profile: settings.profile.clone(),
-        challenges: challenges
-            .filter(|kind| dns01 || *kind != ChallengeKind::Dns01)
-            .collect(),
+        challenges: config.challenges_for(settings),
         caa_identities: settings.caa_identities.clone(),
         key: settings.key,
         limits: Limits::default(),
@@ -137,10 +134,12 @@ fn label(directory: &str) -> String {
 
 /// Looks at names as the CA will.
 struct NamePreflight {
-    /// The operator's own: they lead where the operator leads them, whatever customers are told.
+    /// The operator's own.
     own: Vec<DomainPattern>,
     looker: Looker,
     expected: Expected,
+    /// Of the operator's own.
+    own_expected: Expected,
     clock: Clock,
 }
 
@@ -153,14 +152,14 @@ impl Preflight for NamePreflight {
                 account: Some(asked.ca.account_url.clone()).filter(|url| !url.is_empty()),
                 challenges: asked.kinds.to_vec(),
             };
-            let mut expected = Expected {
-                cas: vec![ca],
-                ..self.expected.clone()
+            let expected = match self.own.contains(asked.pattern) {
+                true => &self.own_expected,
+                false => &self.expected,
             };
-            if self.own.contains(asked.pattern) {
-                expected.cname_target = None;
-                expected.addresses = Vec::new();
-            }
+            let expected = Expected {
+                cas: vec![ca],
+                ..expected.clone()
+            };
             let found = self
                 .looker
                 .preflight(asked.pattern, &expected, self.clock.now())

@@ -64,6 +64,7 @@ pub(super) fn watch(
         (&stirrer.certificates, &stirrer.names),
     )?;
     let watch = Arc::new(name_watch(config, clock, inventory, looker));
+    tokio::spawn(try_target(Arc::clone(&watch)));
     let cooloff = config.domains.cooloff;
     let (metrics, opener, stopping) = (Arc::clone(metrics), Arc::clone(opener), stopping.clone());
     let Stirrer {
@@ -88,6 +89,18 @@ pub(super) fn watch(
     Ok(stirrer)
 }
 
+/// Says at the start if the name to which customers point theirs leads nowhere: a slip of the pen, or not set up yet.
+async fn try_target(watch: Arc<NameWatch>) {
+    if let Some(target) = &watch.expected.cname_target
+        && watch.looker.target_is_dead(&watch.expected).await
+    {
+        tracing::warn!(
+            %target,
+            "`domains.cname_target` has no address: whoever points a name there leads it nowhere, and gets no certificate"
+        );
+    }
+}
+
 fn name_watch(
     config: &Config,
     clock: &Clock,
@@ -101,7 +114,7 @@ fn name_watch(
     };
     NameWatch {
         looker,
-        expected: Expected::new(&config.domains, &config.acme, config.acme_dns.as_ref()),
+        expected: Expected::new(config),
         settings: looks::settings(config),
         clock: clock.clone(),
         own_certificate: Box::new(own_certificate),

@@ -28,6 +28,8 @@ pub(super) struct CheckArguments {
 struct Report {
     ok: bool,
     faults: Vec<AnyFault>,
+    /// What is allowed and most likely not meant.
+    warnings: Vec<Fault>,
     /// What of the store was looked at.
     store: String,
     shadowed: Vec<Row>,
@@ -90,7 +92,8 @@ impl CheckArguments {
         };
         let report = Report::new(config.as_ref(), faults.as_ref(), &files, &looked);
         let faulty = faults.is_some() || !files.is_empty();
-        let only_faults = faulty && !report.has_rows() && !matches!(looked, Looked::InVain(_));
+        let nothing_else = !report.has_rows() && report.warnings.is_empty();
+        let only_faults = faulty && nothing_else && !matches!(looked, Looked::InVain(_));
         // People are shown the faults themselves, on stderr.
         if self.output.output == Output::Json || !only_faults {
             self.output.print(&report, Report::text)?;
@@ -200,6 +203,7 @@ impl Report {
         Self {
             ok: asked && faults.is_empty() && shadowed.is_empty() && unknown_upstreams.is_empty(),
             faults,
+            warnings: config.map_or_else(Vec::new, |config| config.warnings.clone()),
             store: looked.text(),
             shadowed: shadowed.into_iter().map(Row::from).collect(),
             unknown_upstreams,
@@ -215,7 +219,13 @@ impl Report {
             0 => "no faults".to_owned(),
             many => error::count(many, "fault"),
         };
-        let summary = format!("configuration: {faults}\nstore: {}", self.store);
+        let mut summary = format!("configuration: {faults}\nstore: {}", self.store);
+        for it in &self.warnings {
+            let place = format!("{}:{}", it.source, it.line);
+            summary.push_str(&format!("\nwarning: {place}: {}", it.reason));
+            let hint = it.hint.as_ref();
+            summary.extend(hint.map(|hint| format!("\n  hint: {hint}")));
+        }
         match self.has_rows() {
             true => format!("{summary}\n\n{}", self.tables()),
             false => summary,

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::error::note;
 use super::output::OutputOption;
 use super::tenant::tenant_domains;
 use super::{CliError, session};
@@ -10,6 +11,7 @@ use crate::model::{DomainPattern, DomainState, HostnameError};
 use crate::store::{Access, Claim, Domain, Store, TenantRef};
 
 mod look;
+mod own;
 mod show;
 
 mod tls;
@@ -103,6 +105,12 @@ impl DomainVerb {
             } => {
                 let claim = Claim::trusted_if(trusted);
                 let domain = store.add_domain(&tenant, &hostname, claim).await?;
+                if !trusted && config.says_nowhere() {
+                    note(
+                        "neither `domains.cname_target` nor `domains.addresses` says where names lead: the proof must stay for as long \
+                         as the name",
+                    );
+                }
                 show::one(output, config, domain)
             }
             Self::List { tenant, output } => {

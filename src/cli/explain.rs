@@ -20,7 +20,10 @@ use crate::model::{DomainPattern, Refusal, identity};
 use crate::resolve::{Facts, Resolver};
 use crate::seal::SealError;
 use crate::sign::{Claims, Signer};
-use crate::store::{Access, CertificateStore as _, Changes, Store, StoredCertificate};
+use crate::store::{
+    Access, CertificateStore as _, ChallengeSource as _, Changes, OpenChallenges, Store,
+    StoredCertificate,
+};
 use crate::tls::Inventory;
 use crate::upstream::Upstreams;
 
@@ -101,6 +104,7 @@ struct Explainer {
     door: Door,
     policy: Policy,
     resolver: Arc<Resolver>,
+    challenges: Arc<OpenChallenges>,
     signer: Arc<Signer>,
     clock: Clock,
 }
@@ -123,15 +127,21 @@ impl Explainer {
             Upstreams::new(&config.upstreams, &[], &metrics).map_err(StartError::Upstream)?;
         let (inventory, _) =
             Inventory::load(&config.tls, metrics, clock.now()).map_err(StartError::Tls)?;
-        if config.edge.redirect_https && !config.edge.https.is_empty() {
-            know_names(&inventory, store, clock.now()).await?;
+        if !config.edge.https.is_empty() {
+            know_demands(&inventory, store).await?;
+            if config.edge.redirect_https {
+                know_names(&inventory, store, clock.now()).await?;
+            }
         }
+        let challenges = OpenChallenges::new(tokio::runtime::Handle::current());
+        challenges.attach(store.clone());
         let signer =
             Signer::new(&config.signing, &config.upstreams, None).map_err(StartError::Sign)?;
         Ok(Self {
             door: Door::new(config),
             policy: Policy::new(config, upstreams, inventory),
             resolver,
+            challenges,
             signer,
             clock,
         })
@@ -142,10 +152,17 @@ impl Explainer {
         coming: Coming,
         stored: Option<&StoredCertificate>,
     ) -> Result<Explanation, CliError> {
-        let (visit, steps) = match self.door.enter(&coming, stored, &self.policy) {
+        let (visit, mut steps) = match self.door.enter(&coming, stored, &self.policy) {
             Ok(entered) => entered,
             Err(turned_away) => return Ok(*turned_away),
         };
+        if let Some((name, token)) = decide::challenge(&coming.head, &visit) {
+            let answer = self.challenges.http01(&name, token).await?;
+            let found = coming::challenge(name, token, answer.is_some(), &mut steps);
+            if let Some(answered) = found {
+                return Ok(answered);
+            }
+        }
         let (head, visit) = (coming.head, &visit);
         let arrival = decide::arrive(&head, visit, None, &self.policy);
         let facts = match &arrival {
@@ -179,7 +196,6 @@ impl Explainer {
     }
 }
 
-/// Lets `inventory` know for which names the store has certificates. No certificate is opened.
 /// The certificate that the store has for the name that a visitor would ask one for.
 async fn stored_certificate(
     coming: &Coming,
@@ -192,10 +208,17 @@ async fn stored_certificate(
     Ok(looked.certificate.map(|certificate| certificate.about))
 }
 
-async fn know_names(inventory: &Inventory, store: &Store, now: Timestamp) -> Result<(), CliError> {
+/// Gives `inventory` the store, and lets it know what names demand of their visitors. No certificate is opened.
+async fn know_demands(inventory: &Inventory, store: &Store) -> Result<(), CliError> {
     let unseal = |_: &str, _: &[u8]| Err(SealError::OtherKey);
     inventory.expect_store(tokio::runtime::Handle::current(), Box::new(unseal));
     inventory.attach(Arc::new(store.clone()));
+    inventory.refresh_policies().await?;
+    Ok(())
+}
+
+/// Lets `inventory` know for which names the store has certificates.
+async fn know_names(inventory: &Inventory, store: &Store, now: Timestamp) -> Result<(), CliError> {
     inventory.apply(&Changes::Lost(store.cursor().await?));
     inventory.refresh(now).await?;
     Ok(())

@@ -10,6 +10,10 @@ use crate::config::Config;
 /// Serves with `config` until SIGTERM or SIGINT.
 pub(super) fn run(config: &Config) -> Result<(), CliError> {
     app::start_log(&config.log);
+    for it in &config.warnings {
+        let place = format!("{}:{}", it.source, it.line);
+        tracing::warn!(%place, hint = it.hint, "{}", it.reason);
+    }
     let edge = Edge::start(config, Clock::system()).map_err(CliError::Start)?;
     let addresses = edge.addresses();
     for address in &addresses.http {

@@ -102,7 +102,7 @@ impl Domains {
             addresses: section
                 .get("addresses", |item| item.texts(address))
                 .unwrap_or_default(),
-            proof_zone: section.text("proof_zone", hostname),
+            proof_zone: zone(section, "proof_zone", "domains.proof_zone"),
             resolvers: section
                 .get("resolvers", |item| item.texts(resolver))
                 .unwrap_or_default(),
@@ -161,7 +161,7 @@ impl AcmeDns {
     /// Nothing where the section is not written.
     pub(super) fn read(section: &Section<'_>) -> Option<Self> {
         let listen = section.get("listen", |item| item.list(listener));
-        let zone = section.text("zone", hostname);
+        let zone = zone(section, "zone", "acme_dns.zone");
         let name_server = section.text("name_server", hostname);
         let (Some(listen), Some(zone)) = (listen, zone.clone()) else {
             if section.has("listen") != section.has("zone") {
@@ -179,6 +179,14 @@ impl AcmeDns {
             zone,
         })
     }
+}
+
+/// A zone of our own; what else may stand in it is judged when all has been read.
+fn zone(section: &Section<'_>, key: &'static str, setting: &'static str) -> Option<Hostname> {
+    let zone = section.text(key, hostname)?;
+    let noted = (setting, zone.clone(), section.place_of(key));
+    section.notes.zones.borrow_mut().push(noted);
+    Some(zone)
 }
 
 fn external_account(section: &Section<'_>) -> Option<ExternalAccount> {

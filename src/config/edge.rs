@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::item::Item;
 use super::notes::Reason;
 use super::section::Section;
+use crate::model::DomainPattern;
 
 /// `[edge]`
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub struct Tls {
     pub minimum: TlsVersion,
     /// Bytes that certificates loaded from the store may take in memory, roughly.
     pub memory: u64,
+    /// Names of the operator's own that no certificate is ordered for.
+    pub not_ordered: Vec<DomainPattern>,
 }
 
 /// A TLS version.
@@ -152,6 +155,7 @@ impl Tls {
             memory: section
                 .get("memory", |item| item.size(MIB..=1 << 40))
                 .unwrap_or(128 * MIB),
+            not_ordered: section.get("not_ordered", patterns).unwrap_or_default(),
         };
         // The built-in one may be missing: the certificates may all be in the store.
         if needed && section.has("directory") && !tls.directory.is_dir() {
@@ -228,6 +232,18 @@ fn probe_path(text: &str) -> Result<String, Reason> {
         what,
         "it starts with `/` and has no query: \"/-/healthy\"",
     ))
+}
+
+/// Names, or all one label below a name; whose they are is judged when all has been read.
+fn patterns(item: &Item<'_>) -> Option<Vec<DomainPattern>> {
+    item.set(|item| {
+        let pattern = DomainPattern::parse(item.text()?)
+            .map_err(|error| Reason::from(format!("is no host name: {error}")));
+        let pattern = item.checked(pattern)?;
+        let noted = (pattern.clone(), item.place());
+        item.notes.not_ordered.borrow_mut().push(noted);
+        Some(pattern)
+    })
 }
 
 /// A list of networks.

@@ -16,7 +16,7 @@ pub struct Faults {
     sources: Vec<(String, String)>,
 }
 
-/// One fault.
+/// One fault, or one thing that is allowed and most likely not meant.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Fault {
     /// The file, or the environment variable.
@@ -98,23 +98,8 @@ impl Faults {
             .collect();
         flaws
             .retain(|flaw| flaw.syntax || !broken.contains(&(flaw.place.source, line(flaw.place))));
-        flaws.sort_by_key(|flaw| flaw.place);
-        let fault = |flaw: Flaw| {
-            let source = &sources[flaw.place.source];
-            let (line, column) = line_and_column(&source.text, flaw.place.start);
-            Fault {
-                source: source.name.clone(),
-                line,
-                column,
-                reason: flaw.reason,
-                hint: flaw.hint,
-                place: flaw.place,
-            }
-        };
-        let mut faults: Vec<Fault> = flaws.into_iter().map(fault).collect();
-        faults.dedup();
         Self {
-            faults,
+            faults: placed(flaws, sources),
             sources: sources
                 .iter()
                 .map(|source| (source.name.clone(), redact(&source.text)))
@@ -166,6 +151,26 @@ impl Faults {
         }
         renderer.render(&[group])
     }
+}
+
+/// In the order of their places, with the lines these are on.
+pub(super) fn placed(mut flaws: Vec<Flaw>, sources: &[Source]) -> Vec<Fault> {
+    flaws.sort_by_key(|flaw| flaw.place);
+    let fault = |flaw: Flaw| {
+        let source = &sources[flaw.place.source];
+        let (line, column) = line_and_column(&source.text, flaw.place.start);
+        Fault {
+            source: source.name.clone(),
+            line,
+            column,
+            reason: flaw.reason,
+            hint: flaw.hint,
+            place: flaw.place,
+        }
+    };
+    let mut faults: Vec<Fault> = flaws.into_iter().map(fault).collect();
+    faults.dedup();
+    faults
 }
 
 impl fmt::Display for Faults {

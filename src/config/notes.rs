@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::fault::Flaw;
 use super::raw::Place;
-use crate::model::Hostname;
+use crate::model::{DomainPattern, Hostname};
 
 /// Why a value is refused: what is wrong, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,12 @@ pub(super) struct Notes {
     pub(super) hosts: RefCell<Vec<(Hostname, Place)>>,
     /// Addresses that requests are sent to.
     pub(super) targets: RefCell<Vec<(SocketAddr, Place)>>,
+    /// Zones of our own, each with its setting.
+    pub(super) zones: RefCell<Vec<(&'static str, Hostname, Place)>>,
+    /// Names of the operator's own that no certificate is ordered for.
+    pub(super) not_ordered: RefCell<Vec<(DomainPattern, Place)>>,
+    /// What is allowed and most likely not meant.
+    pub(super) warnings: RefCell<Vec<Flaw>>,
 }
 
 impl Notes {
@@ -55,9 +61,15 @@ impl Notes {
     }
 
     pub(super) fn flaw(&self, place: Place, reason: impl Into<Reason>) {
-        let reason = reason.into();
-        self.flaws
-            .borrow_mut()
-            .push(Flaw::new(place, reason.what).hint(reason.hint));
+        self.flaws.borrow_mut().push(as_flaw(place, reason.into()));
     }
+
+    /// Says something that is no fault: it may be meant.
+    pub(super) fn warn(&self, place: Place, reason: Reason) {
+        self.warnings.borrow_mut().push(as_flaw(place, reason));
+    }
+}
+
+fn as_flaw(place: Place, reason: Reason) -> Flaw {
+    Flaw::new(place, reason.what).hint(reason.hint)
 }

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::fault::Faults;
+use super::fault::{self, Faults};
+use super::names;
 use super::notes::{Notes, Reason};
 use super::quantity;
 use super::section::Section;
@@ -11,8 +12,6 @@ use super::{
     AcmeDns, AcmeIssuer, Admin, Cache, Config, Domains, Edge, LimitDefaults, Log, Metrics,
     PathRoute, Routing, Signing, SigningAlgorithm, Store, Tls, Upstream,
 };
-
-use crate::model::ChallengeKind;
 
 /// Reads a whole configuration; the faults are all there are.
 pub(super) fn parse(
@@ -38,8 +37,9 @@ pub(super) fn examine(
         mut flaws,
     } = source::gather(text, origin, env);
     let notes = Notes::default();
-    let config = Section::root(&root, &notes, read);
+    let mut config = Section::root(&root, &notes, read);
     flaws.extend(notes.flaws.into_inner());
+    config.warnings = fault::placed(notes.warnings.into_inner(), &sources);
     let faults = (!flaws.is_empty()).then(|| Faults::new(flaws, &sources));
     (config, faults)
 }
@@ -65,10 +65,11 @@ fn read(root: &Section<'_>) -> Config {
         admin: root.sub("admin", Admin::read),
         metrics: root.sub("metrics", Metrics::read),
         log: root.sub("log", Log::read),
+        warnings: Vec::new(),
         edge,
         signing,
     };
-    challenges_answered(root, &config);
+    names::judge(root, &config);
     known_upstreams(root.notes, &config.upstreams);
     listeners_apart(root.notes);
     no_loop(root.notes);
@@ -123,16 +124,6 @@ fn upstreams(root: &Section<'_>, algorithm: SigningAlgorithm) -> Vec<Upstream> {
         upstreams.push(upstream);
     }
     upstreams
-}
-
-/// A CA that is shown control by DNS records alone needs somebody who answers them.
-fn challenges_answered(root: &Section<'_>, config: &Config) {
-    let only_dns01 = |issuer: &AcmeIssuer| issuer.challenges == [ChallengeKind::Dns01];
-    if config.acme_dns.is_none() && config.acme.iter().any(only_dns01) {
-        let what = "`acme.challenges` has dns-01 alone, and [acme_dns] is off";
-        let hint = "set `acme_dns.listen` and `acme_dns.zone`, or add \"http-01\"";
-        root.flaw(root.place_of("acme"), Reason::with_hint(what, hint));
-    }
 }
 
 fn known_upstreams(notes: &Notes, upstreams: &[Upstream]) {

@@ -74,12 +74,12 @@ impl Config {
     /// brings is another matter, and so is TLS elsewhere.
     pub fn lacks_dns01(&self, pattern: &DomainPattern) -> Option<String> {
         let wildcard = matches!(pattern, DomainPattern::Wildcard(_));
-        let orders = !self.edge.https.is_empty() && !self.acme.is_empty();
+        let orders = self.orders_certificates();
         let dns01 = self.acme_dns.is_some()
             && (self.acme.iter()).any(|ca| ca.challenges.contains(&ChallengeKind::Dns01));
         (wildcard && orders && !dns01).then(|| {
             "certificates for wildcards need dns-01, which is off: set [acme_dns] and have \"dns-01\" among acme.challenges, \
-             or claim each name by itself"
+             claim each name by itself, or bring the certificate and claim the wildcard with --trusted"
                 .to_owned()
         })
     }

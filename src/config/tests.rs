@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::{DomainPattern, Slug};
 
+mod names;
 mod property;
 mod values;
 
@@ -36,6 +37,7 @@ fn the_example_is_valid_and_says_what_is_built_in() {
         config.routing.tokens.clear();
         config.routes.clear();
         config.acme.clear();
+        config.warnings.clear();
         config.upstreams.truncate(1);
         format!("{config:#?}")
     };

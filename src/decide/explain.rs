@@ -40,7 +40,8 @@ pub struct Explanation {
 /// One source and what it said.
 #[derive(Debug, Serialize)]
 pub struct Step {
-    /// `subdomain`, `domain`, `path`, `bearer` or `cookie`.
+    /// `certificate`, `handshake`, `listener` or `challenge` before the request is looked at; `subdomain`, `domain`, `path`, `bearer` or `cookie`;
+    /// `demands` of the host.
     pub source: &'static str,
     /// The name that was looked up; never a token.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +161,10 @@ pub fn explain(
         host,
         class: Some(class(&arrival.host.class)),
         visitor,
-        steps: steps(arrival, facts),
+        steps: steps(arrival, facts)
+            .into_iter()
+            .chain(demands(arrival, visit, policy))
+            .collect(),
         outcome,
     }
 }
@@ -240,6 +244,29 @@ fn steps(arrival: &Arrival, facts: &Facts) -> Vec<Step> {
         step("cookie", None, token_in_words(fact));
     }
     steps
+}
+
+/// What the host demands of its visitors, where the connection may not have met it.
+fn demands(arrival: &Arrival, visit: &Visit, policy: &Policy) -> Option<Step> {
+    let host = &arrival.host.hostname;
+    let own = policy.inventory.policy(host);
+    if own.is_none() && visit.demanded.is_none() {
+        return None;
+    }
+    let demanded = match &own {
+        Some(own) => own.in_words(),
+        None => "nothing".to_owned(),
+    };
+    let met = match (visit.secure, own == visit.demanded) {
+        (false, _) => "which nobody is asked for in the clear",
+        (true, true) => "and the connection is for a name of the same demands",
+        (true, false) => "and the connection is for a name of other demands",
+    };
+    Some(Step {
+        source: "demands",
+        asked: Some(host.to_string()),
+        found: format!("{demanded}, {met}"),
+    })
 }
 
 fn in_words(found: &Match) -> String {

@@ -1,11 +1,12 @@
 //! What we expect of customers' names: where they point, where proofs and challenges may be delegated to, and who certifies them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::config::{AcmeDns, AcmeIssuer, Domains};
+use crate::config::{AcmeIssuer, Config};
 use crate::model::{ChallengeKind, Hostname};
 
-/// What is right; built once from the configuration, and again when a CA has said more of itself.
+/// What is right. Where nothing says where names lead (neither a target nor addresses), they may lead anywhere: a node behind an
+/// address translator does not know where it is. Built once from the configuration, and again when a CA has said more of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Expected {
     /// Where names point by CNAME.
@@ -16,8 +17,29 @@ pub struct Expected {
     pub proof_zone: Option<Hostname>,
     /// Below which `_acme-challenge` is delegated for dns-01; nothing where we answer no such zone.
     pub challenge_zone: Option<Hostname>,
-    /// The CAs in order of preference.
+    /// The CAs in order of preference; none where no certificates are ordered.
     pub cas: Vec<CaExpectation>,
+    /// Whose names are looked at.
+    pub whose: Whose,
+}
+
+/// Whose name is looked at: to whom findings are told, and what makes a name lead here.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Whose {
+    /// A customer's.
+    #[default]
+    Customer,
+    /// The operator's own: a base domain or a platform host. It leads here as customers' names do, or by addresses of this node.
+    Operator(Here),
+}
+
+/// Where this node is, as far as it knows itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Here {
+    /// Addresses of listeners that have one of their own.
+    pub listeners: Vec<IpAddr>,
+    /// Whether a listener is at every address that the machine has.
+    pub machine: bool,
 }
 
 /// What is known of a CA before it is asked.
@@ -35,14 +57,33 @@ pub struct CaExpectation {
 }
 
 impl Expected {
-    /// What the configuration says. Identities that are not configured and accounts are filled in by whoever has asked the CA.
-    pub fn new(domains: &Domains, acme: &[AcmeIssuer], acme_dns: Option<&AcmeDns>) -> Self {
+    /// What the configuration says of customers' names. Identities that are not configured and accounts are filled in by whoever has
+    /// asked the CA.
+    pub fn new(config: &Config) -> Self {
+        let domains = &config.domains;
+        let cas = config.acme.iter().filter(|_| config.orders_certificates());
         Self {
             cname_target: domains.cname_target.clone(),
             addresses: domains.addresses.clone(),
             proof_zone: domains.proof_zone.clone(),
-            challenge_zone: acme_dns.map(|own| own.zone.clone()),
-            cas: acme.iter().map(CaExpectation::new).collect(),
+            challenge_zone: config.acme_dns.as_ref().map(|own| own.zone.clone()),
+            cas: cas.map(|ca| CaExpectation::new(ca, config)).collect(),
+            whose: Whose::Customer,
+        }
+    }
+
+    /// The same for the operator's own names.
+    pub fn of_own(self, config: &Config) -> Self {
+        let listeners = config.edge.http.iter().chain(&config.edge.https);
+        let listeners: Vec<IpAddr> = listeners.map(SocketAddr::ip).collect();
+        let machine = listeners.iter().any(IpAddr::is_unspecified);
+        let mut listeners = listeners;
+        listeners.retain(|address| !address.is_unspecified());
+        listeners.sort_unstable();
+        listeners.dedup();
+        Self {
+            whose: Whose::Operator(Here { listeners, machine }),
+            ..self
         }
     }
 
@@ -61,12 +102,12 @@ impl Expected {
 }
 
 impl CaExpectation {
-    fn new(issuer: &AcmeIssuer) -> Self {
+    fn new(issuer: &AcmeIssuer, config: &Config) -> Self {
         Self {
             directory_url: issuer.directory_url.clone(),
             identities: issuer.caa_identities.clone(),
             account: None,
-            challenges: issuer.challenges.clone(),
+            challenges: config.challenges_for(issuer),
         }
     }
 }

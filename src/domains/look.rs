@@ -59,6 +59,11 @@ impl Looker {
         survey.conclude(pattern, expected, now)
     }
 
+    /// Whether `domains.cname_target` is known to have no address: whoever points a name there then leads it nowhere.
+    pub async fn target_is_dead(&self, expected: &Expected) -> bool {
+        pointing::target_is_dead(&self.0.inquire(), expected).await
+    }
+
     /// Everything there is to say of a claimed name: what is looked at for its life, what is looked at before an order, and where
     /// the proof stands by mistake.
     pub async fn doctor(&self, claim: &Claimed, expected: &Expected, now: Timestamp) -> Vec<Check> {

@@ -1,14 +1,15 @@
 //! Whether the name leads here, as the resolvers see it: by CNAME, or by addresses that are all ours.
 
+mod hints;
 mod view;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
+use hints::{hint, to_set, told_of, wanted};
 use view::{Ipv6, Leads, Ours, View, record};
 
-use super::records::pointing_records;
-use super::words::{listed, shown, told};
-use super::{Expected, Seen, cdn};
+use super::words::listed;
+use super::{Expected, Seen, Whose, cdn};
 use crate::clock::Timestamp;
 use crate::dns::{Inquiry, Question, RecordType, Said};
 use crate::model::{Check, CheckCode, DomainPattern, Hostname};
@@ -50,16 +51,53 @@ pub(super) async fn look(
         .into_iter()
         .zip(v6)
         .map(|(v4, v6)| View::new(&name, v4, v6));
+    let views: Vec<View> = views.collect();
     let mut addresses = expected.addresses.clone();
     addresses.extend(target);
+    addresses.extend(of_this_node(&views, &expected.whose));
     let ours = Ours {
         target: expected.cname_target.as_ref().map(Hostname::as_str),
         addresses,
     };
     Pointed {
         servfail,
-        ..judge(&views.collect::<Vec<_>>(), &ours, pattern, expected, now)
+        ..judge(&views, &ours, pattern, expected, now)
     }
+}
+
+/// Whether the name to which customers point theirs has no address, as a resolver sees it: then whoever does so leads nowhere.
+pub(super) async fn target_is_dead(inquiry: &Inquiry<'_>, expected: &Expected) -> bool {
+    let Some(target) = &expected.cname_target else {
+        return false;
+    };
+    let ask = async |kind| {
+        let reply = inquiry.of_a_resolver(Question::new(target, kind)).await;
+        // Of a resolver that fails nothing is known.
+        reply.is_ok_and(|reply| reply.addresses().is_empty())
+    };
+    let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
+    v4 && v6
+}
+
+/// The addresses of this node at which the operator's own names may be: those of its listeners, and of those that were seen the ones
+/// that the machine has where a listener is at all of them.
+fn of_this_node(views: &[View], whose: &Whose) -> Vec<IpAddr> {
+    let Whose::Operator(here) = whose else {
+        return Vec::new();
+    };
+    let mut addresses = here.listeners.clone();
+    if here.machine {
+        let seen = views.iter().flat_map(View::addresses);
+        addresses.extend(seen.filter(is_of_this_machine));
+    }
+    addresses
+}
+
+/// Whether the system lets a socket have the address, which it does of its own only. Nothing is sent.
+fn is_of_this_machine(address: &IpAddr) -> bool {
+    let of_many = address.is_multicast() || *address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    let of_others = address.is_unspecified() || of_many;
+    !of_others && UdpSocket::bind((*address, 0)).is_ok()
 }
 
 /// Where our own name leads: providers that flatten a CNAME give its addresses as the customer's own.
@@ -87,13 +125,8 @@ fn judge(
     let wanted = wanted(pattern, expected);
     let seen = match leads.as_slice() {
         _ if wanted.is_none() => Seen::Unknown,
-        some if some.iter().all(|it| *it == Leads::Here) => Seen::Yes,
-        some if some
-            .iter()
-            .all(|it| !matches!(it, Leads::Here | Leads::Unknown)) =>
-        {
-            Seen::No
-        }
+        some if some.iter().all(|it| it.is_here()) => Seen::Yes,
+        some if some.iter().all(|it| !it.is_here() && *it != Leads::Unknown) => Seen::No,
         _ => Seen::Unknown,
     };
     let Some(wanted) = wanted else {
@@ -110,8 +143,9 @@ fn judge(
     };
     let observed = told_of(views, |view| view.text(ours));
     let hint = hint(seen, &leads, pattern, expected);
+    let dead = leads.contains(&Leads::DeadEnd);
     let mut checks = vec![Check {
-        ok: seen == Seen::Yes,
+        ok: seen == Seen::Yes && !dead,
         ..check(CheckCode::Pointing, wanted.clone(), observed, hint)
     }];
     if let Some(who) = proxy(views).filter(|_| seen == Seen::No) {
@@ -121,11 +155,13 @@ fn judge(
     }
     // Where the A records do not lead here either, there is nothing apart to say of IPv6.
     let ipv6 = match seen {
-        Seen::Yes => ipv6(views, ours, pattern),
+        Seen::Yes if !dead => ipv6(views, ours, pattern),
         _ => Ok(()),
     };
     let reachable = match (&ipv6, seen) {
         (Err(fault), _) => fault.seen,
+        (Ok(()), Seen::Yes) if leads.iter().all(|it| *it == Leads::DeadEnd) => Seen::No,
+        (Ok(()), Seen::Yes) if dead => Seen::Unknown,
         (Ok(()), seen) => seen,
     };
     if let Err(fault) = ipv6 {
@@ -212,7 +248,8 @@ fn not_configured(
     pattern: &DomainPattern,
     now: Timestamp,
 ) -> Pointed {
-    let somewhere = leads.contains(&Leads::Elsewhere);
+    let to_somebody = |it: &Leads| matches!(it, Leads::Here | Leads::Partly | Leads::Elsewhere);
+    let somewhere = leads.iter().any(to_somebody);
     let check = Check {
         code: CheckCode::Pointing,
         ok: somewhere,
@@ -228,60 +265,4 @@ fn not_configured(
         checks: vec![check],
         servfail: false,
     }
-}
-
-/// How the name could lead here; nothing where we do not know it ourselves.
-fn wanted(pattern: &DomainPattern, expected: &Expected) -> Option<String> {
-    let target = expected
-        .cname_target
-        .iter()
-        .map(|target| format!("CNAME {target}"));
-    let addresses: Vec<String> = expected.addresses.iter().map(record).collect();
-    let by_address = (!addresses.is_empty()).then(|| listed(&addresses));
-    let ways: Vec<String> = target.chain(by_address).collect();
-    (!ways.is_empty()).then(|| format!("{pattern} {}", ways.join(", or ")))
-}
-
-/// What the customer should enter, of the ways there are.
-fn to_set(pattern: &DomainPattern, expected: &Expected) -> String {
-    let records = pointing_records(pattern, expected).into_iter();
-    let lines: Vec<String> = records
-        .map(|it| format!("{} {} {}", it.name, it.kind, it.value))
-        .collect();
-    listed(&lines)
-}
-
-fn hint(
-    seen: Seen,
-    leads: &[Leads],
-    pattern: &DomainPattern,
-    expected: &Expected,
-) -> Option<String> {
-    let set = to_set(pattern, expected);
-    let name = match pattern {
-        DomainPattern::Exact(name) => shown(name),
-        DomainPattern::Wildcard(_) => pattern.to_string(),
-    };
-    match seen {
-        Seen::Yes => None,
-        Seen::No if leads.contains(&Leads::Partly) => Some(format!(
-            "Some records of {name} lead here and some elsewhere: remove the others, and keep: {set}"
-        )),
-        Seen::No if leads.contains(&Leads::Elsewhere) => Some(format!(
-            "Change the records of {name} at the DNS provider to: {set}"
-        )),
-        Seen::No => Some(format!("Set this record at the DNS provider: {set}")),
-        Seen::Unknown if leads.contains(&Leads::Unknown) => {
-            Some("Not every resolver answered; it is looked at again by itself.".to_owned())
-        }
-        Seen::Unknown => Some(
-            "Resolvers still remember different records; it is looked at again by itself."
-                .to_owned(),
-        ),
-    }
-}
-
-fn told_of(views: &[View], text: impl Fn(&View) -> String) -> String {
-    let said = views.iter().map(|view| (view.by.clone(), text(view)));
-    told(&said.collect::<Vec<_>>())
 }

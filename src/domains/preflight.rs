@@ -5,7 +5,7 @@ use super::challenge::{self, Delegated};
 use super::dnssec::{self, Signed};
 use super::pointing::{self, Pointed};
 use super::words::{listed, quoted, shown};
-use super::{CaExpectation, Expected, Preflight, Seen, records, zone};
+use super::{CaExpectation, Expected, Preflight, Seen, Whose, records, zone};
 use crate::clock::Timestamp;
 use crate::dns::{
     Authority, CaaRecord, Inquiry, Question, RecordType, Said, ServerSaid, ZoneError,
@@ -108,7 +108,9 @@ impl Survey {
                 .clone()
                 .any(|kind| self.leads(pattern, *kind) == Seen::Unknown);
         let mut checks = vec![self.zone.clone()];
-        checks.extend(self.pointed.checks.clone());
+        let of_pointing = self.pointed.checks.iter();
+        let must_point = self.must_point(pattern, expected);
+        checks.extend(of_pointing.filter(|it| it.ok || must_point).cloned());
         checks.push(self.signed.check.clone());
         // A delegation is asked for only where a CA cannot do without.
         let needed = ready.is_empty() || ready.iter().any(Vec::is_empty);
@@ -122,6 +124,19 @@ impl Survey {
             checks,
             ready,
             unsure,
+        }
+    }
+
+    /// Whether it is a fault where the name leads elsewhere. The operator may lead names of their own where they like: a certificate is
+    /// all that is wanted, and only where none is to be had otherwise.
+    fn must_point(&self, pattern: &DomainPattern, expected: &Expected) -> bool {
+        let mut kinds = expected.cas.iter().flat_map(|ca| &ca.challenges);
+        match (&expected.whose, pattern) {
+            (Whose::Customer, _) => true,
+            (Whose::Operator(_), DomainPattern::Wildcard(_)) => false,
+            (Whose::Operator(_), DomainPattern::Exact(_)) => {
+                !expected.cas.is_empty() && !kinds.any(|it| self.leads(pattern, *it) == Seen::Yes)
+            }
         }
     }
 

@@ -88,7 +88,11 @@ pub(super) fn pointing_records(pattern: &DomainPattern, expected: &Expected) -> 
         IpAddr::V4(address) => record("A", address.to_string()),
         IpAddr::V6(address) => record("AAAA", address.to_string()),
     });
-    match (&expected.cname_target, is_zone_apex(pattern)) {
+    let named_so = |target: &&Hostname| **target != *named(pattern);
+    match (
+        expected.cname_target.as_ref().filter(named_so),
+        is_zone_apex(pattern),
+    ) {
         (Some(target), false) => vec![record("CNAME", target.to_string())],
         // Beside a zone's SOA there can be no CNAME (RFC 1034 section 3.6.2).
         (Some(target), true) if expected.addresses.is_empty() => {
@@ -110,7 +114,7 @@ fn is_zone_apex(pattern: &DomainPattern) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domains::CaExpectation;
+    use crate::domains::{CaExpectation, Whose};
     use crate::model::ChallengeKind;
     use proptest::prelude::*;
 
@@ -135,6 +139,7 @@ mod tests {
                 account: None,
                 challenges: ChallengeKind::ALL.to_vec(),
             }],
+            whose: Whose::Customer,
         }
     }
 

@@ -27,7 +27,7 @@ mod place;
 mod seams;
 mod setback;
 
-pub use intent::{LOOK_EVERY, Wake, own_names};
+pub use intent::{LOOK_EVERY, Wake, own_names, own_names_to_order};
 pub use limits::{Limits, Outcome};
 pub use seams::{
     AskedOrder, CaFacts, ChallengeBoard, Cleared, CoveredByFiles, DomainLife, Preflight,

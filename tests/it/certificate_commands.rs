@@ -323,6 +323,16 @@ fn usage_faults_and_what_is_not_built_yet_are_exit_code_2() {
     assert!(renew.err.contains("[[acme]]"), "{renew:?}");
     let acme = "[[acme]]\ndirectory_url = \"https://ca.test/directory\"\n";
     let renew = with_store(acme).run(&["cert", "renew", "acme.test"]);
+    assert_eq!(renew.code, 2, "{renew:?}");
+    assert!(renew.err.contains("`edge.https` is empty"), "{renew:?}");
+    let left_out =
+        "[routing]\nbase_domains = [\"acme.test\"]\n[tls]\nnot_ordered = [\"acme.test\"]\n";
+    let https = "[edge]\nhttps = [\"127.0.0.1:0\"]\n";
+    let renew =
+        with_store(&format!("{https}{left_out}{acme}")).run(&["cert", "renew", "acme.test"]);
+    assert_eq!(renew.code, 2, "{renew:?}");
+    assert!(renew.err.contains("`tls.not_ordered` has it"), "{renew:?}");
+    let renew = with_store(&format!("{https}{acme}")).run(&["cert", "renew", "acme.test"]);
     assert!(
         renew.code == 1
             && renew

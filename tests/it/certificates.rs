@@ -43,6 +43,7 @@ impl Folder {
             default: None,
             minimum: TlsVersion::Tls12,
             memory: 1 << 20,
+            not_ordered: Vec::new(),
         };
         Self {
             directory,

@@ -103,6 +103,30 @@ fn faults_of_settings_and_of_files_are_told_together() {
 }
 
 #[test]
+fn what_comes_to_nothing_is_warned_of_and_no_fault() {
+    let folder = with_store("[[acme]]\ndirectory_url = \"https://ca.test/directory\"\n");
+    let said = folder.typed("check").succeeds();
+    for part in [
+        "no faults",
+        "warning: vestibule.toml:",
+        "[[acme]] orders nothing",
+        "hint: set `edge.https`",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let report: Value = serde_json::from_str(&folder.typed("check --output json").out).unwrap();
+    assert_eq!(report["ok"], true, "{report:#}");
+    let warnings = report["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "{report:#}");
+    assert!(
+        warnings[0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("orders nothing")
+    );
+}
+
+#[test]
 fn files_that_are_sound_are_no_fault() {
     let certs = sound();
     let ca = certs.path("ca.pem");

@@ -5,3 +5,4 @@ mod bench;
 mod doctor;
 mod fleet;
 mod life;
+mod own;

@@ -4,7 +4,7 @@ use vestibule::clock::Timestamp;
 use vestibule::config::{Config, Domains};
 use vestibule::dns::Patience;
 use vestibule::domains::{
-    CaExpectation, Claimed, Expected, Looked, Looker, Preflight, delegated_name,
+    CaExpectation, Claimed, Expected, Here, Looked, Looker, Preflight, Whose, delegated_name,
 };
 use vestibule::model::{ChallengeKind, Check, CheckCode, DomainPattern, Hostname};
 
@@ -14,6 +14,7 @@ use crate::harness::name_server::{NameServers, Says};
 mod caa;
 mod challenge;
 mod knot;
+mod own;
 mod pointing;
 mod proof;
 mod signatures;
@@ -82,6 +83,7 @@ fn expected() -> Expected {
             account: Some("https://ca.test/acct/1".into()),
             challenges: ChallengeKind::ALL.to_vec(),
         }],
+        whose: Whose::Customer,
     }
 }
 

@@ -7,7 +7,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use vestibule::cli::ExplainArguments;
-use vestibule::model::{LimitOverrides, Slug, TenantState};
+use vestibule::model::{Authority, ChallengeKind, LimitOverrides, Slug, TenantState};
+use vestibule::store::Challenge;
 
 use crate::harness::assertion::Assertion;
 use crate::harness::client::{Answer, get, request};
@@ -17,8 +18,9 @@ use crate::harness::upstream::{Reply, Seen, TestUpstream};
 
 mod coming;
 mod corpus;
+mod demands;
 
-use corpus::{Case, fields};
+use corpus::{Case, HOSTS, TOKEN, fields};
 
 /// Requests in the corpus.
 const CASES: usize = 500;
@@ -78,6 +80,7 @@ impl World {
             .remove_tenant(&"gone".parse().unwrap())
             .await
             .unwrap();
+        open_challenges(&edge).await;
         edge.comes_to("new.localhost", 200).await;
         edge.comes_to("gone.localhost", 410).await;
         app.1.seen().await;
@@ -130,10 +133,33 @@ impl World {
                 .unwrap();
             return sent(name, &upstream.seen().await);
         }
+        // What HEAD is answered has no text.
+        if answer.header("content-type") == Some("application/octet-stream") {
+            let right = [format!("{TOKEN}.thumbprint"), String::new()];
+            assert!(right.contains(&answer.text()), "{}", answer.text());
+            return json!({ "outcome": "answer", "status": answer.status, "kind": "http-01" });
+        }
         match refusal(&answer) {
             Some(code) => json!({ "outcome": "refusal", "status": answer.status, "code": code }),
             None => json!({ "outcome": "answer", "status": answer.status }),
         }
+    }
+}
+
+/// Opens an http-01 challenge for every host of the corpus.
+async fn open_challenges(edge: &Edge) {
+    for host in HOSTS {
+        let Ok(authority) = Authority::parse(host) else {
+            continue;
+        };
+        let challenge = Challenge {
+            name: authority.hostname,
+            kind: ChallengeKind::Http01,
+            token: TOKEN.to_owned(),
+            key_authorization: format!("{TOKEN}.thumbprint"),
+            expires_at: i64::MAX,
+        };
+        edge.store.publish_challenge(&challenge).await.unwrap();
     }
 }
 
@@ -178,6 +204,9 @@ fn visible(explanation: &Value) -> Value {
         "refusal" => {
             json!({ "outcome": "refusal", "status": part("status"), "code": part("code") })
         }
+        _ if part("answer").as_str().unwrap().contains("http-01") => {
+            json!({ "outcome": "answer", "status": part("status"), "kind": "http-01" })
+        }
         _ => json!({ "outcome": "answer", "status": part("status") }),
     }
 }
@@ -219,7 +248,7 @@ async fn what_explain_says_is_what_happens() {
         let case = Case::draw(&mut random, &world.fields);
         let (explained, happened) = (world.explained(&case).await, world.happens(&case).await);
         assert_eq!(visible(&explained), happened, "{case:#?}\n{explained:#}");
-        let kind = ["code", "status", "via"]
+        let kind = ["kind", "code", "status", "via"]
             .iter()
             .find_map(|name| happened.get(name));
         *outcomes.entry(kind.unwrap().to_string()).or_default() += 1;
@@ -244,6 +273,7 @@ async fn what_explain_says_is_what_happens() {
         "\"tenant_maintenance\"",
         "308",
         "200",
+        "\"http-01\"",
     ] {
         assert!(
             outcomes.contains_key(reached),

@@ -30,7 +30,7 @@ use crate::certificates::{Folder, forge_with_local_ca};
 mod challenges;
 mod folder;
 mod hellos;
-mod policies;
+pub(crate) mod policies;
 pub(crate) mod resumption;
 mod tickets;
 

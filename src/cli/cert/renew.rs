@@ -21,9 +21,8 @@ pub(super) async fn run(
     hostname: &DomainPattern,
     output: OutputOption,
 ) -> Result<(), CliError> {
-    if config.acme.is_empty() {
-        let what = "no certificate authority is configured: [[acme]] names one";
-        return Err(CliError::Usage(what.to_owned()));
+    if let Some(why) = nobody_orders(config, hostname) {
+        return Err(CliError::Usage(why));
     }
     store.renew_certificate(hostname).await?;
     let order = store.order(hostname).await?;
@@ -34,8 +33,20 @@ pub(super) async fn run(
     output.print(&due, |due| match due.stage {
         "placing" | "placed" => format!("an order for {} is under way", due.hostname),
         _ => format!(
-            "a certificate for {} is ordered as soon as a node that runs gets to it",
+            "a certificate for {} is ordered as soon as a node that runs gets to it and finds the name ready",
             due.hostname
         ),
     })
+}
+
+/// Why no node of this configuration will ever order the certificate. Whether somebody wants one is asked of the store.
+fn nobody_orders(config: &Config, hostname: &DomainPattern) -> Option<String> {
+    if config.acme.is_empty() {
+        return Some("no certificate authority is configured: [[acme]] names one".to_owned());
+    }
+    if config.edge.https.is_empty() {
+        return Some("nothing is ordered where `edge.https` is empty".to_owned());
+    }
+    let left_out = config.tls.not_ordered.contains(hostname);
+    left_out.then(|| format!("nothing is ordered for {hostname}: `tls.not_ordered` has it"))
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::show;
+use super::{own, show};
 use crate::acme::{AcmeCa, Ca};
 use crate::cli::CliError;
 use crate::cli::error::note;
@@ -14,7 +14,6 @@ use crate::metrics::Metrics;
 use crate::model::domain_life::Seen;
 use crate::model::{Causes, Check, CheckCode, DomainPattern, DomainState};
 use crate::store::{CertificateOrder, Claim, Domain, DueLook, Store, StoreError, TenantRef};
-use crate::tasks::certificates::own_names;
 use crate::tasks::domains::{self as looks, NameWatch};
 use crate::tls::Inventory;
 
@@ -55,8 +54,13 @@ pub(super) async fn doctor(
     ask_identities(config, &mut watch).await;
     let order = store.order(hostname).await?;
     let mut findings = Vec::new();
-    if is_own(config, hostname) {
-        findings.push(own_name(config, &watch, hostname, order.as_ref()).await);
+    if own::is_own(config, hostname) {
+        findings.push(Findings {
+            hostname: hostname.to_string(),
+            tenant: None,
+            state: None,
+            checks: own::look(config, store, &watch, hostname, order.as_ref()).await?,
+        });
     }
     let due = match findings.is_empty() {
         true => store.domain_to_look_at(hostname).await?,
@@ -137,49 +141,6 @@ pub(super) async fn give(
     }
 }
 
-/// Whether certificates are ordered for the name without a claim.
-fn is_own(config: &Config, hostname: &DomainPattern) -> bool {
-    own_names(&config.routing, true).contains(hostname)
-}
-
-/// The look before an order, at one of the operator's own names: it leads where the operator leads it, whatever customers are told.
-async fn own_name(
-    config: &Config,
-    watch: &NameWatch,
-    hostname: &DomainPattern,
-    order: Option<&CertificateOrder>,
-) -> Findings {
-    let mut expected = watch.expected.clone();
-    expected.cname_target = None;
-    expected.addresses = Vec::new();
-    if matches!(hostname, DomainPattern::Wildcard(_)) {
-        expected.only_dns01();
-    }
-    let found = watch
-        .looker
-        .preflight(hostname, &expected, watch.clock.now())
-        .await;
-    let mut checks = found.checks;
-    // That it leads elsewhere than customers are told is as it should be.
-    checks.retain(|check| check.ok || check.code != CheckCode::Pointing);
-    checks.extend(config.lacks_dns01(hostname).map(|reason| Check {
-        code: CheckCode::Challenge,
-        ok: false,
-        expected: "a way to show control of a wildcard".into(),
-        observed: "dns-01 is off".into(),
-        hint: Some(reason),
-        seen_by: Vec::new(),
-        at: watch.clock.now().0,
-    }));
-    checks.extend(order.and_then(failed_order));
-    Findings {
-        hostname: hostname.to_string(),
-        tenant: None,
-        state: None,
-        checks,
-    }
-}
-
 /// By which names CAA records mean the CAs: asked of those where it is not configured. One that does not answer is left out.
 async fn ask_identities(config: &Config, watch: &mut NameWatch) {
     for (ca, settings) in watch.expected.cas.iter_mut().zip(&config.acme) {
@@ -201,7 +162,7 @@ async fn ask_identities(config: &Config, watch: &mut NameWatch) {
 }
 
 /// What became of the last order for a name, where that failed.
-fn failed_order(order: &CertificateOrder) -> Option<Check> {
+pub(super) fn failed_order(order: &CertificateOrder) -> Option<Check> {
     let error = order.last_error.as_ref()?;
     Some(Check {
         code: CheckCode::Certificate,
@@ -220,7 +181,7 @@ fn failed_order(order: &CertificateOrder) -> Option<Check> {
 
 async fn watch(config: &Config, store: &Store) -> Result<NameWatch, CliError> {
     let looker = Looker::new(&config.domains).map_err(|error| CliError::Dns(Box::new(error)))?;
-    let mut expected = Expected::new(&config.domains, &config.acme, config.acme_dns.as_ref());
+    let mut expected = Expected::new(config);
     for ca in &mut expected.cas {
         ca.account = store.acme_account_url(&ca.directory_url).await?;
     }

@@ -86,7 +86,7 @@ fn records(config: &Config, domain: &Domain) -> Vec<Record> {
         pattern: domain.pattern.clone(),
         secret: domain.secret.clone(),
     };
-    let expected = Expected::new(&config.domains, &config.acme, config.acme_dns.as_ref());
+    let expected = Expected::new(config);
     records_to_set(&claimed, &expected)
         .into_iter()
         .filter(|record| !(domain.trusted && record.value.starts_with("vestibule-verify=")))

@@ -15,6 +15,7 @@ use crate::decide::{self, Policy, Visit};
 use crate::model::Hostname;
 use crate::model::certificate::CertificateNames;
 use crate::store::StoredCertificate;
+use crate::tls::NamePolicy;
 
 /// What kinds of listeners there are, and what is answered before all else.
 pub(super) struct Door {
@@ -110,6 +111,7 @@ impl Door {
                 let (names, step) = shown(coming, stored, policy)?;
                 visit.names = Some(names);
                 steps.push(step);
+                visit.demanded = demanded(coming, policy, &mut steps)?;
             }
             (true, false, _) => steps.push(step(
                 "listener",
@@ -123,16 +125,11 @@ impl Door {
         }
         if decide::is_probe(&coming.head, self.probe_path.as_deref()) {
             let answer = "the probe's, before every rule; 503 while the node is not ready";
-            return Err(Box::new(Explanation {
-                host: None,
-                class: None,
-                visitor: None,
-                steps,
-                outcome: Outcome::Answer {
-                    status: 200,
-                    answer: answer.to_owned(),
-                },
-            }));
+            let outcome = Outcome::Answer {
+                status: 200,
+                answer: answer.to_owned(),
+            };
+            return Err(Box::new(ended(steps, outcome)));
         }
         Ok((visit, steps))
     }
@@ -172,6 +169,77 @@ fn shown(
     Ok((names, step))
 }
 
+/// What the connection's name demands, which it is taken for granted that the visitor has met.
+fn demanded(
+    coming: &Coming,
+    policy: &Policy,
+    steps: &mut Vec<Step>,
+) -> Result<Option<Arc<NamePolicy>>, Box<Explanation>> {
+    let Some(sni) = coming.server_name() else {
+        return Ok(None);
+    };
+    let Some(demands) = policy.inventory.policy(&sni) else {
+        return Ok(None);
+    };
+    let found = format!("{}: as for a visitor who has that", demands.in_words());
+    steps.push(Step {
+        source: "handshake",
+        asked: Some(sni.to_string()),
+        found,
+    });
+    if demands.is_usable() {
+        return Ok(Some(demands));
+    }
+    let reason = format!(
+        "the TLS handshake: what {sni} demands of its visitors cannot be used, see `domain set`; nobody is let in"
+    );
+    Err(Box::new(ended(
+        std::mem::take(steps),
+        Outcome::Handshake { reason },
+    )))
+}
+
+/// What a CA gets that comes for `token`, before every rule about hosts and tenants; nothing where that is not open, and the request is
+/// one like any other.
+pub(super) fn challenge(
+    name: Hostname,
+    token: &str,
+    open: bool,
+    steps: &mut Vec<Step>,
+) -> Option<Explanation> {
+    let found = match open {
+        true => "open, with this token",
+        false => "none with this token; a request like any other",
+    };
+    steps.push(Step {
+        source: "challenge",
+        asked: Some(name.to_string()),
+        found: found.to_owned(),
+    });
+    let answer = format!(
+        "what a CA comes for that is to certify {name} (http-01), before every rule; token {token}"
+    );
+    let outcome = Outcome::Answer {
+        status: 200,
+        answer,
+    };
+    open.then(|| Explanation {
+        host: Some(name.to_string()),
+        ..ended(std::mem::take(steps), outcome)
+    })
+}
+
+/// What becomes of a request of which no more is looked at.
+fn ended(steps: Vec<Step>, outcome: Outcome) -> Explanation {
+    Explanation {
+        host: None,
+        class: None,
+        visitor: None,
+        steps,
+        outcome,
+    }
+}
+
 fn refused(sni: Option<&Hostname>) -> Explanation {
     let reason = match sni {
         Some(name) => format!(
@@ -179,17 +247,12 @@ fn refused(sni: Option<&Hostname>) -> Explanation {
         ),
         None => "the TLS handshake: no host name comes with an address, and tls.default names no certificate".to_owned(),
     };
-    Explanation {
-        host: None,
-        class: None,
-        visitor: None,
-        steps: vec![Step {
-            source: "certificate",
-            asked: sni.map(ToString::to_string),
-            found: "none".to_owned(),
-        }],
-        outcome: Outcome::Handshake { reason },
-    }
+    let step = Step {
+        source: "certificate",
+        asked: sni.map(ToString::to_string),
+        found: "none".to_owned(),
+    };
+    ended(vec![step], Outcome::Handshake { reason })
 }
 
 fn step(source: &'static str, found: &str) -> Step {

@@ -25,6 +25,8 @@ pub(super) struct Ours<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Leads {
     Here,
+    /// To our own name, which has no address.
+    DeadEnd,
     Partly,
     Elsewhere,
     Nowhere,
@@ -37,6 +39,13 @@ pub(super) enum Ipv6 {
     Well,
     Elsewhere(Vec<IpAddr>),
     Unknown(String),
+}
+
+impl Leads {
+    /// Whether whoever set the records has led the name here, for good or ill.
+    pub(super) fn is_here(self) -> bool {
+        matches!(self, Self::Here | Self::DeadEnd)
+    }
 }
 
 impl View {
@@ -65,7 +74,11 @@ impl View {
             return Leads::Unknown;
         };
         if self.is_alias_of(ours.target) {
-            return Leads::Here;
+            return match (v4.is_empty(), v6) {
+                (true, Ok(v6)) if v6.is_empty() => Leads::DeadEnd,
+                (true, Err(_)) => Leads::Unknown,
+                _ => Leads::Here,
+            };
         }
         let here = |address: &&IpAddr| ours.addresses.contains(address);
         let v6_here = v6.as_ref().is_ok_and(|v6| v6.iter().any(|it| here(&it)));
@@ -123,6 +136,9 @@ impl View {
         if !self.is_alias_of(ours.target) {
             parts.extend(self.addresses().iter().map(record));
         }
+        if self.leads(ours) == Leads::DeadEnd {
+            return format!("{}, which has no address", listed(&parts));
+        }
         match (parts.is_empty(), self.exists) {
             (true, false) => "no such name (NXDOMAIN)".to_owned(),
             (true, true) => "no A or AAAA record".to_owned(),
@@ -170,6 +186,9 @@ mod tests {
             leads(&["x.example", "edge.vestibule.example"], &["9.9.9.9"], &[]),
             Leads::Here
         );
+        let ours = &["edge.vestibule.example"];
+        assert_eq!(leads(ours, &[], &["2001:db8::9"]), Leads::Here);
+        assert_eq!(leads(ours, &[], &[]), Leads::DeadEnd);
         assert_eq!(leads(&[], &["198.51.100.7"], &[]), Leads::Here);
         assert_eq!(leads(&[], &[], &["2001:db8::7"]), Leads::Here);
         assert_eq!(
@@ -211,5 +230,8 @@ mod tests {
         let mut failed = view(&[], &[], &[]);
         failed.v4 = Err("answers SERVFAIL".into());
         assert_eq!(failed.leads(&ours()), Leads::Unknown);
+        let mut half = view(&["edge.vestibule.example"], &[], &[]);
+        half.v6 = Err("answers SERVFAIL".into());
+        assert_eq!(half.leads(&ours()), Leads::Unknown);
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::Certificates;
 use crate::clock::Timestamp;
-use crate::config::Routing;
+use crate::config::{Config, Routing};
 use crate::model::{Causes, DomainPattern, Hostname};
 use crate::store::{StoreError, Swept};
 
@@ -178,6 +178,13 @@ pub fn own_names(routing: &Routing, wildcards: bool) -> Vec<DomainPattern> {
     let mut names: Vec<_> = exact.chain(below).filter(is_certifiable).collect();
     names.sort();
     names.dedup();
+    names
+}
+
+/// Those of [`own_names`] that certificates are ordered for.
+pub fn own_names_to_order(config: &Config, wildcards: bool) -> Vec<DomainPattern> {
+    let mut names = own_names(&config.routing, wildcards);
+    names.retain(|name| !config.tls.not_ordered.contains(name));
     names
 }
 

@@ -158,6 +158,22 @@ impl NamePolicy {
         self.demands.client_ca.is_some()
     }
 
+    /// Whether anybody can be let in.
+    pub fn is_usable(&self) -> bool {
+        self.ground.is_some()
+    }
+
+    /// What is demanded, for people.
+    pub fn in_words(&self) -> String {
+        let minimum = self.demands.minimum;
+        let version = minimum.map(|minimum| format!("TLS {} at least", minimum.as_str()));
+        let certificate = self.wants_certificate();
+        let certificate =
+            certificate.then(|| "a certificate that its own CA vouches for".to_owned());
+        let all: Vec<String> = version.into_iter().chain(certificate).collect();
+        all.join(" and ")
+    }
+
     /// The configuration that shows `certificate` to visitors of whom this is demanded. Made for each handshake: such names are few.
     pub(in crate::tls) fn config(&self, certificate: &Certificate) -> Option<Arc<ServerConfig>> {
         let mut config = self.ground.clone()?;

@@ -29,8 +29,19 @@ pub(super) fn hard_to_please() -> PebblePlan {
 
 /// A node that orders of `pebble`, looks at names in its DNS, and is at an address of its own. Names lead to all of `fleet` or to it.
 pub(super) fn node(pebble: &Pebble, upstream: SocketAddr, fleet: &[Ipv4Addr]) -> (Ipv4Addr, Plan) {
+    node_with(pebble, upstream, fleet, "")
+}
+
+/// The same with more lines in `[domains]`.
+pub(super) fn node_with(
+    pebble: &Pebble,
+    upstream: SocketAddr,
+    fleet: &[Ipv4Addr],
+    domains: &str,
+) -> (Ipv4Addr, Plan) {
     let here = own_address();
-    let config = format!("{}{}", names(pebble, here, fleet), pebble.config());
+    let names = names(pebble, here, fleet, domains);
+    let config = format!("{names}{}", pebble.config());
     let config = format!("{config}caa_identities = [\"pebble.letsencrypt.org\"]\n");
     (here, planned(upstream, &config))
 }
@@ -38,16 +49,16 @@ pub(super) fn node(pebble: &Pebble, upstream: SocketAddr, fleet: &[Ipv4Addr]) ->
 /// The same, but one that orders nothing: it answers the CA for what others have ordered.
 pub(super) fn answering_node(pebble: &Pebble, upstream: SocketAddr) -> (Ipv4Addr, Plan) {
     let here = own_address();
-    (here, planned(upstream, &names(pebble, here, &[])))
+    (here, planned(upstream, &names(pebble, here, &[], "")))
 }
 
-fn names(pebble: &Pebble, here: Ipv4Addr, fleet: &[Ipv4Addr]) -> String {
+fn names(pebble: &Pebble, here: Ipv4Addr, fleet: &[Ipv4Addr], domains: &str) -> String {
     let addresses: Vec<String> = (fleet.iter().chain([&here]))
         .map(|address| format!("\"{address}\""))
         .collect();
     format!(
         "[edge]\nhttp = [\"{here}:{HTTP}\"]\nhttps = [\"{here}:{HTTPS}\"]\n\
-         [domains]\naddresses = [{}]\nresolvers = [\"{}\"]\ngrace = \"1m\"\n",
+         [domains]\naddresses = [{}]\nresolvers = [\"{}\"]\ngrace = \"1m\"\n{domains}\n",
         addresses.join(", "),
         pebble.dns.address,
     )

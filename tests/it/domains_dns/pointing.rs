@@ -56,6 +56,33 @@ async fn a_name_leads_here_by_our_name_by_our_addresses_or_by_those_of_our_name(
 }
 
 #[tokio::test]
+async fn a_name_of_ours_without_any_address_is_the_operators_fault_and_nothing_is_ordered() {
+    let hint = "The record is right. This is the operator's to repair: `domains.cname_target` has no address; give that name its A \
+                and AAAA records, or name another.";
+    for nothing in ["edge.vestibule.test TXT x", "edge.vestibule.test A !NONE"] {
+        let (seen, ready, checks, world) = look(nothing).await;
+        // The customer has done what was asked: nothing is taken from them.
+        assert_eq!((seen, ready), (Seen::Yes, false), "{nothing}");
+        assert_eq!(
+            world.told(&checks, CheckCode::Pointing),
+            not_ok("CNAME edge.vestibule.test, which has no address", hint)
+        );
+        assert!(world.looker.target_is_dead(&world.expected).await);
+    }
+    for (lines, dead) in [
+        ("edge.vestibule.test AAAA 2001:db8::7", false),
+        ("edge.vestibule.test A !SERVFAIL", false),
+    ] {
+        let world = World::of(&but(lines)).await;
+        assert_eq!(
+            world.looker.target_is_dead(&world.expected).await,
+            dead,
+            "{lines}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_leads_elsewhere() {
     let (seen, ready, checks, world) =
         look("app.acme.test CNAME shops.other.test\nshops.other.test A 192.0.2.80").await;

@@ -59,7 +59,7 @@ fn pick<'a>(random: &mut StdRng, from: &[&'a str]) -> &'a str {
 const METHODS: [&str; 10] = [
     "GET", "GET", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
 ];
-const HOSTS: [&str; 30] = [
+pub(super) const HOSTS: [&str; 30] = [
     "acme.localhost",
     "acme.localhost",
     "globex.localhost",
@@ -91,7 +91,9 @@ const HOSTS: [&str; 30] = [
     "-bad-.localhost",
     "127.0.0.1",
 ];
-const PATHS: [&str; 30] = [
+/// The token of a challenge that is open for every host.
+pub(super) const TOKEN: &str = "DGyRejmCefe7v4NfDGDKfA";
+const PATHS: [&str; 34] = [
     "/",
     "/",
     "/x?y=1",
@@ -122,6 +124,10 @@ const PATHS: [&str; 30] = [
     "/%zz",
     "/.well-known/vestibule/jwks.json",
     "/.well-known/vestibule/forget-session",
+    "/.well-known/acme-challenge/DGyRejmCefe7v4NfDGDKfA",
+    "/.well-known/acme-challenge/DGyRejmCefe7v4NfDGDKfA",
+    "/.well-known/acme-challenge/DGyRejmCefe7v4NfDGDKfA?x",
+    "/.well-known/acme-challenge/nobodysnobodysnobodysno",
 ];
 
 /// Sets of lines that go together.

@@ -73,6 +73,11 @@ impl MockDns {
             .await;
     }
 
+    /// From now on names that nothing was said of have no address.
+    pub(crate) async fn set_no_default(&self) {
+        self.tell("set-default-ipv4", json!({ "ip": "" })).await;
+    }
+
     /// Lets `name` lead to this server itself, which answers challenges.
     pub(crate) async fn leads_here(&self, name: &str) {
         let IpAddr::V4(here) = self.address.ip() else {

@@ -24,15 +24,15 @@ use crate::harness::eventually;
 use crate::harness::upstream::TestUpstream;
 
 /// Who vouches for visitors.
-struct Club {
+pub(crate) struct Club {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Club {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -42,7 +42,7 @@ impl Club {
         Self { issuer, pem }
     }
 
-    fn member(&self) -> Identity {
+    pub(crate) fn member(&self) -> Identity {
         let mut params = CertificateParams::new(["member".to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
@@ -51,7 +51,7 @@ impl Club {
         (vec![certificate.der().clone()], key.into())
     }
 
-    fn demand(&self) -> NameTlsPatch {
+    pub(crate) fn demand(&self) -> NameTlsPatch {
         NameTlsPatch {
             client_ca: Some(Some(self.pem.clone())),
             ..NameTlsPatch::default()
@@ -60,7 +60,7 @@ impl Club {
 }
 
 /// A visitor who speaks one version of TLS, with or without a certificate of his own.
-fn visitor(
+pub(crate) fn visitor(
     folder: &Folder,
     version: &'static SupportedProtocolVersion,
     identity: Option<Identity>,
@@ -79,7 +79,7 @@ fn visitor(
 }
 
 /// An edge whose one certificate is for three names of a tenant, and one of another's.
-async fn edge(upstream: &TestUpstream, folder: &Folder) -> Edge {
+pub(crate) async fn edge(upstream: &TestUpstream, folder: &Folder) -> Edge {
     let directory = folder.directory.path();
     let tls = format!(
         "[edge]\nhttps = [\"127.0.0.1:0\"]\nredirect_https = false\n[tls]\ndirectory = {directory:?}\n"
@@ -95,11 +95,11 @@ async fn edge(upstream: &TestUpstream, folder: &Folder) -> Edge {
         .await
 }
 
-fn folder() -> Folder {
+pub(crate) fn folder() -> Folder {
     Folder::new().with("all", &["a.test", "b.test", "*.w.test", "acme.localhost"])
 }
 
-async fn set(edge: &Edge, name: &str, patch: NameTlsPatch) {
+pub(crate) async fn set(edge: &Edge, name: &str, patch: NameTlsPatch) {
     let pattern = DomainPattern::parse(name).unwrap();
     edge.store
         .set_domain_tls(&pattern, None, patch)
@@ -133,7 +133,7 @@ async fn ask(
     Ok((visitor.reply().await, kind))
 }
 
-async fn status(
+pub(crate) async fn status(
     edge: &Edge,
     config: &Arc<ClientConfig>,
     names: (&str, &str),
@@ -144,7 +144,7 @@ async fn status(
 }
 
 /// Waits until the change has reached the node: within the second that is promised.
-async fn until_refused(edge: &Edge, config: &Arc<ClientConfig>, name: &str) -> String {
+pub(crate) async fn until_refused(edge: &Edge, config: &Arc<ClientConfig>, name: &str) -> String {
     eventually("the demand is in force", async || {
         status(edge, config, (name, name)).await.err()
     })
