@@ -37,12 +37,19 @@ pub struct CaExpectation {
 impl Expected {
     /// What the configuration says. Identities that are not configured and accounts are filled in by whoever has asked the CA.
     pub fn new(domains: &Domains, acme: &[AcmeIssuer], acme_dns: Option<&AcmeDns>) -> Self {
+        let mut cas: Vec<_> = acme.iter().map(CaExpectation::new).collect();
+        if acme_dns.is_none() {
+            // Nobody would answer for it.
+            for ca in &mut cas {
+                ca.challenges.retain(|kind| *kind != ChallengeKind::Dns01);
+            }
+        }
         Self {
             cname_target: domains.cname_target.clone(),
             addresses: domains.addresses.clone(),
             proof_zone: domains.proof_zone.clone(),
             challenge_zone: acme_dns.map(|own| own.zone.clone()),
-            cas: acme.iter().map(CaExpectation::new).collect(),
+            cas,
         }
     }
 
