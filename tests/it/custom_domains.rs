@@ -3,5 +3,7 @@
 
 mod bench;
 mod doctor;
+mod faults;
 mod fleet;
 mod life;
+mod signed;
