@@ -210,10 +210,18 @@ impl Patient {
     /// What is printed is what the fault says, and that the order is put off where there is one.
     async fn hears_the_doctor(&self, edge: &Edge) {
         let name = self.fault.name();
-        let ran = edge.command(&format!("domain doctor {name}")).await;
-        assert_eq!(ran.code, 1, "{ran:?}");
-        assert!(ran.err.contains("to be fixed"), "{ran:?}");
-        assert_eq!(to_fix(&ran.out), self.to_be_said(), "{name}");
+        let (mut said, to_be_said) = (String::new(), self.to_be_said());
+        // On a machine that is short of time a server may not have been heard.
+        for _ in 0..3 {
+            let ran = edge.command(&format!("domain doctor {name}")).await;
+            assert_eq!(ran.code, 1, "{ran:?}");
+            assert!(ran.err.contains("to be fixed"), "{ran:?}");
+            said = to_fix(&ran.out);
+            if said == to_be_said {
+                return;
+            }
+        }
+        assert_eq!(said, to_be_said, "{name}");
     }
 
     fn to_be_said(&self) -> String {
