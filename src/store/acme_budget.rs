@@ -1,10 +1,12 @@
 //! What may be asked of a CA and when, shared by all nodes: token buckets as the CAs publish theirs, one number each.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
 use super::session::Session;
+use super::values::Arg;
 use super::writing::Writing;
 use super::{READ, Store, StoreError, WRITE, orders};
 
@@ -91,14 +93,18 @@ impl Store {
         let work = async {
             let mut session = self.inner.reading().await?;
             let now = self.inner.clock.now();
-            let mut left = Vec::with_capacity(charges.len());
-            for charge in charges {
-                let full_at = full_at(&mut session, charge).await?;
+            let Books {
+                full_at,
+                held_until,
+            } = books(&mut session, ca, charges).await?;
+            let left = charges.iter().zip(full_at).map(|(charge, full_at)| {
                 let free_at = charge.bucket.take(full_at, now).err().unwrap_or(now);
-                left.push((charge.bucket.left(full_at, now), free_at));
-            }
-            let held_until = Timestamp(read(&mut session, ca, HOLD, "").await?);
-            Ok(Room { left, held_until })
+                (charge.bucket.left(full_at, now), free_at)
+            });
+            Ok(Room {
+                left: left.collect(),
+                held_until,
+            })
         };
         self.timed("acme_room", READ, work).await
     }
@@ -108,15 +114,14 @@ impl Store {
         let work = async {
             let mut session = self.inner.reading().await?;
             let now = self.inner.clock.now();
-            let mut free_at = now;
-            for charge in charges {
-                let full_at = full_at(&mut session, charge).await?;
-                let free = charge.bucket.take(full_at, now);
-                free_at = free_at.max(free.err().unwrap_or(now));
-            }
-            let held_until = Timestamp(read(&mut session, ca, HOLD, "").await?);
+            let Books {
+                full_at,
+                held_until,
+            } = books(&mut session, ca, charges).await?;
+            let each = charges.iter().zip(full_at);
+            let free = each.filter_map(|(charge, full_at)| charge.bucket.take(full_at, now).err());
             Ok(Price {
-                free_at,
+                free_at: free.max().unwrap_or(now),
                 held_until,
             })
         };
@@ -128,8 +133,8 @@ impl Store {
         let work = async {
             let mut tx = self.writing().await?;
             tx.lock(orders::ORDERS_LOCK).await?;
-            let until = until.0.max(read(&mut tx, ca, HOLD, "").await?);
-            write(&mut tx, ca, HOLD, "", until).await?;
+            let until = until.max(books(&mut tx, ca, &[]).await?.held_until);
+            write(&mut tx, &[entry(ca, HOLD, "", until.0)]).await?;
             tx.finish_unannounced().await
         };
         self.timed("acme_hold", WRITE, work).await
@@ -153,25 +158,27 @@ impl Store {
     }
 }
 
-/// Takes all of `charges` or none; when all can be had, where they cannot now. The caller holds [`orders::ORDERS_LOCK`].
+/// Takes all of `charges`, which are at one CA, or none; when all can be had, where they cannot now. The caller holds [`orders::ORDERS_LOCK`].
 pub(super) async fn spend(
     tx: &mut Writing,
     charges: &[Charge],
 ) -> Result<Result<(), Timestamp>, StoreError> {
     let now = tx.now();
+    let Some(first) = charges.first() else {
+        return Ok(Ok(()));
+    };
+    let full_at = books(tx, &first.ca, charges).await?.full_at;
     let (mut taken, mut later) = (Vec::with_capacity(charges.len()), None);
-    for charge in charges {
-        match charge.bucket.take(full_at(tx, charge).await?, now) {
-            Ok(after) => taken.push(after),
+    for (charge, full_at) in charges.iter().zip(full_at) {
+        match charge.bucket.take(full_at, now) {
+            Ok(after) => taken.push(entry(&charge.ca, charge.bucket.name, &charge.name, after)),
             Err(free_at) => later = later.max(Some(free_at)),
         }
     }
     if let Some(later) = later {
         return Ok(Err(later));
     }
-    for (charge, after) in charges.iter().zip(taken) {
-        write(tx, &charge.ca, charge.bucket.name, &charge.name, after).await?;
-    }
+    write(tx, &taken).await?;
     Ok(Ok(()))
 }
 
@@ -192,40 +199,62 @@ pub(super) async fn refund(tx: &mut Writing, charges: &[Charge]) -> Result<(), S
     Ok(())
 }
 
-async fn full_at(session: &mut Session, charge: &Charge) -> Result<i64, StoreError> {
-    read(session, &charge.ca, charge.bucket.name, &charge.name).await
+/// What the books of a CA say.
+struct Books {
+    /// When each of the buckets that were asked about will be full again; 0 where nothing was ever taken.
+    full_at: Vec<i64>,
+    held_until: Timestamp,
 }
 
-async fn read(
-    session: &mut Session,
-    ca: &str,
-    bucket: &str,
-    name: &str,
-) -> Result<i64, StoreError> {
-    let row = session
-        .row(
-            "select spent_until from acme_budgets where ca = $1 and bucket = $2 and name = $3",
-            &[ca.into(), bucket.into(), name.into()],
-        )
-        .await?;
-    row.map_or(Ok(0), |row| row.get("spent_until"))
+/// Looks all of `charges`, which are at `ca`, up in one question: it is asked several times for every order.
+async fn books(session: &mut Session, ca: &str, charges: &[Charge]) -> Result<Books, StoreError> {
+    let mut found = HashMap::new();
+    let wanted = charges.iter().map(|it| (it.bucket.name, it.name.as_str()));
+    let wanted: Vec<_> = wanted.chain([(HOLD, "")]).collect();
+    for few in wanted.chunks(AT_ONCE) {
+        let mut args = vec![ca.into()];
+        for place in 0..AT_ONCE {
+            // No bucket has no name.
+            let (bucket, name) = few.get(place).copied().unwrap_or_default();
+            args.extend([bucket.into(), name.into()]);
+        }
+        for row in session.rows(SPENT, &args).await? {
+            let key: (String, String) = (row.get("bucket")?, row.get("name")?);
+            found.insert(key, row.get("spent_until")?);
+        }
+    }
+    let of = |(bucket, name): (&str, &str)| {
+        let key = (bucket.to_owned(), name.to_owned());
+        found.get(&key).copied().unwrap_or(0)
+    };
+    let mut all: Vec<i64> = wanted.into_iter().map(of).collect();
+    let held_until = Timestamp(all.pop().unwrap_or(0));
+    Ok(Books {
+        full_at: all,
+        held_until,
+    })
 }
 
-async fn write(
-    tx: &mut Writing,
-    ca: &str,
-    bucket: &str,
-    name: &str,
-    spent_until: i64,
-) -> Result<(), StoreError> {
-    tx.run(
-        "insert into acme_budgets (ca, bucket, name, spent_until) values ($1, $2, $3, $4) \
-         on conflict (ca, bucket, name) do update set spent_until = excluded.spent_until",
-        &[ca.into(), bucket.into(), name.into(), spent_until.into()],
+fn entry<'a>(ca: &'a str, bucket: &'a str, name: &'a str, spent_until: i64) -> Vec<Arg<'a>> {
+    vec![ca.into(), bucket.into(), name.into(), spent_until.into()]
+}
+
+/// Each of the buckets once.
+async fn write(tx: &mut Writing, entries: &[Vec<Arg<'_>>]) -> Result<(), StoreError> {
+    tx.insert_or(
+        "insert into acme_budgets (ca, bucket, name, spent_until) values",
+        entries,
+        "on conflict (ca, bucket, name) do update set spent_until = excluded.spent_until",
     )
     .await
-    .map(drop)
 }
+
+/// Buckets in one question: the five of an order, and the hold.
+const AT_ONCE: usize = 6;
+const SPENT: &str = "select b.bucket as bucket, b.name as name, b.spent_until as spent_until from \
+     (select $2 as bucket, $3 as name union all select $4, $5 union all select $6, $7 union all select $8, $9 \
+     union all select $10, $11 union all select $12, $13) as k \
+     join acme_budgets b on b.ca = $1 and b.bucket = k.bucket and b.name = k.name";
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 
 mod bench;
 mod doctor;
+mod faults;
 mod fleet;
 mod life;
 mod own;
+mod signed;

@@ -11,6 +11,7 @@ pub mod http2;
 pub mod identity;
 pub mod issuer;
 pub mod jwks_server;
+pub mod knot;
 pub mod mint;
 pub mod name_server;
 pub mod pebble;
@@ -36,7 +37,16 @@ pub async fn until<T>(mut there: impl FnMut() -> Option<T>) -> T {
 }
 
 /// As [`until`], for something that has to be asked for.
-pub(crate) async fn eventually<T>(what: &str, mut there: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, there: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = within(client::PATIENCE, there).await;
+    found.unwrap_or_else(|| panic!("waited in vain for {what}"))
+}
+
+/// Asks again and again until it is there, for as long as `patience` lasts.
+pub(crate) async fn within<T>(
+    patience: std::time::Duration,
+    mut there: impl AsyncFnMut() -> Option<T>,
+) -> Option<T> {
     let waiting = async {
         loop {
             if let Some(found) = there().await {
@@ -45,9 +55,7 @@ pub(crate) async fn eventually<T>(what: &str, mut there: impl AsyncFnMut() -> Op
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(client::PATIENCE, waiting)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    tokio::time::timeout(patience, waiting).await.ok()
 }
 
 /// Runs each behaviour with `None` (an embedded store of the edge's own) and with the URL of an empty PostgreSQL database.

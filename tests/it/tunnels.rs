@@ -1,6 +1,6 @@
 //! WebSocket tunnels: what opens one, what does not, and what ends one.
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::harness::assertion::Assertion;
 use crate::harness::client::{Answer, Visitor, get, request};
@@ -52,7 +52,7 @@ async fn tunnel(edge: &Edge, host: &str) -> Visitor {
     visitor
 }
 
-async fn passes(visitor: &mut Visitor) -> bool {
+async fn passes<S: AsyncRead + AsyncWrite + Unpin>(visitor: &mut Visitor<S>) -> bool {
     visitor.write(b"ping").await;
     visitor.take(4).await == b"ping"
 }

@@ -20,18 +20,27 @@ pub(super) struct Opened {
 }
 
 /// The accounts, in the order of the CAs.
-pub(super) struct Accounts(Vec<Mutex<Option<Opened>>>);
+pub(super) struct Accounts(Vec<Mutex<Place>>);
+
+#[derive(Default)]
+struct Place {
+    open: Option<Opened>,
+    /// The address of the last one that its CA did not know any more.
+    lost: Option<String>,
+}
 
 impl Accounts {
     pub(super) fn new(many: usize) -> Self {
         Self((0..many).map(|_| Mutex::default()).collect())
     }
 
-    /// Has the account opened anew when it is next needed: the CA says that it does not know it.
-    pub(super) async fn forget(&self, at: usize) {
-        if let Some(place) = self.0.get(at) {
-            *place.lock().await = None;
+    /// Has the account opened anew when it is next needed: the CA says that it does not know it. Its address.
+    pub(super) async fn forget(&self, at: usize) -> Option<String> {
+        let mut place = self.0.get(at)?.lock().await;
+        if let Some(opened) = place.open.take() {
+            place.lost = Some(opened.facts.account_url.clone());
         }
+        place.lost.clone()
     }
 }
 
@@ -40,8 +49,8 @@ impl Certificates {
     pub(super) async fn account(&self, at: usize) -> Result<Opened, StepError> {
         let place = self.accounts.0.get(at).ok_or(StepError::Lost)?;
         // Whoever else needs it waits: one of them is enough.
-        let mut open = place.lock().await;
-        if let Some(opened) = &*open {
+        let mut place = place.lock().await;
+        if let Some(opened) = &place.open {
             return Ok(opened.clone());
         }
         let issuer = &self.parts.issuers[at];
@@ -80,8 +89,23 @@ impl Certificates {
             facts: Arc::new(facts),
             renewal_info: directory.renewal_info,
         };
-        *open = Some(opened.clone());
+        place.open = Some(opened.clone());
         Ok(opened)
+    }
+
+    /// The CA number `at` does not know the account. True where another node has noticed before and registered one anew; else this node
+    /// does so now, before it lets go of the order: whoever gets that next would find the account lost once more.
+    pub(super) async fn replace_account(&self, at: usize) -> Result<bool, StepError> {
+        let lost = self.accounts.forget(at).await;
+        let ca = self.parts.issuers[at].ca.id();
+        let kept = self.parts.store.acme_account_url(ca).await?;
+        if lost.is_some() && kept.is_some() && kept != lost {
+            return Ok(true);
+        }
+        if let Err(error) = self.account(at).await {
+            tracing::debug!(ca, error = %Causes(&error), "an account at a CA is not registered anew yet");
+        }
+        Ok(false)
     }
 
     async fn reopen(&self, at: usize, kept: &AcmeAccount) -> Result<OpenedAccount, StepError> {

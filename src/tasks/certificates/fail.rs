@@ -34,8 +34,15 @@ impl Certificates {
             StepError::Acme(error) => Setback::of(error, &order.pattern),
         };
         match &error {
-            StepError::Acme(AcmeError::AccountUnknown) => {
-                self.accounts.forget(self.issuer_of(order)).await;
+            // That this node did not know of the account's successor says nothing of the order.
+            StepError::Acme(AcmeError::AccountUnknown)
+                if self.replace_account(self.issuer_of(order)).await? =>
+            {
+                if order.stage == OrderStage::Placed {
+                    order.next_at = self.parts.clock.now().0;
+                    return self.save(order, Hold::Release).await;
+                }
+                order.restarts = 0;
             }
             // It may be the wish to replace a certificate that the CA does not like.
             StepError::Acme(AcmeError::Refused(_)) if order.stage == OrderStage::Placing => {

@@ -204,6 +204,12 @@ impl Plan {
         self
     }
 
+    /// By the clock of `other`: moved by hand, it moves for both.
+    pub fn by_the_clock_of(mut self, other: &Edge) -> Self {
+        self.clock = other.clock.clone();
+        self
+    }
+
     /// The URL of the store, where the tests chose it.
     pub fn store_at(mut self, url: Option<&str>) -> Self {
         self.store = url.map(str::to_owned);

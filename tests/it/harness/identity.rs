@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -57,6 +57,20 @@ impl TestIdentity {
 
     /// A connection to a server that shows this certificate, at the address it is for.
     pub(crate) async fn connect(&self, address: SocketAddr) -> TlsStream<TcpStream> {
+        self.connect_to(address, address.ip().into()).await
+    }
+
+    /// The same, for a host name that it is for.
+    pub(crate) async fn connect_as(&self, address: SocketAddr, host: &str) -> TlsStream<TcpStream> {
+        let name = host.to_owned().try_into().unwrap();
+        self.connect_to(address, name).await
+    }
+
+    async fn connect_to(
+        &self,
+        address: SocketAddr,
+        name: ServerName<'static>,
+    ) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_file(self.ca_file()).unwrap())
@@ -68,7 +82,7 @@ impl TestIdentity {
             .with_no_client_auth();
         let stream = TcpStream::connect(address).await.unwrap();
         TlsConnector::from(Arc::new(config))
-            .connect(address.ip().into(), stream)
+            .connect(name, stream)
             .await
             .unwrap()
     }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
@@ -40,7 +40,7 @@ impl Says {
 pub(crate) struct NameServers {
     /// Where all of them are.
     pub(crate) port: u16,
-    asked: BTreeMap<Ipv4Addr, Arc<AtomicUsize>>,
+    all: BTreeMap<Ipv4Addr, Arc<Server>>,
     _tasks: JoinSet<()>,
 }
 
@@ -64,26 +64,24 @@ impl NameServers {
 
     async fn try_start(all: &[(Ipv4Addr, Says)]) -> Option<Self> {
         let mut port = 0;
-        let mut asked = BTreeMap::new();
+        let mut running = BTreeMap::new();
         let mut tasks = JoinSet::new();
         for (address, says) in all {
             let udp = UdpSocket::bind((*address, port)).await.ok()?;
             port = udp.local_addr().unwrap().port();
             let tcp = TcpListener::bind((*address, port)).await.ok()?;
-            let count = Arc::new(AtomicUsize::new(0));
-            asked.insert(*address, count.clone());
-            let resolver = *address == Ipv4Addr::LOCALHOST;
             let server = Arc::new(Server {
-                says: says.clone(),
-                resolver,
-                count,
+                says: Mutex::new(says.clone()),
+                resolver: *address == Ipv4Addr::LOCALHOST,
+                count: AtomicUsize::new(0),
             });
+            running.insert(*address, server.clone());
             tasks.spawn(over_udp(udp, server.clone()));
             tasks.spawn(over_tcp(tcp, server));
         }
         Some(Self {
             port,
-            asked,
+            all: running,
             _tasks: tasks,
         })
     }
@@ -95,14 +93,23 @@ impl NameServers {
 
     /// How often the server at this address was asked.
     pub(crate) fn asked(&self, address: &str) -> usize {
-        self.asked[&address.parse().unwrap()].load(Ordering::SeqCst)
+        self.at(address).count.load(Ordering::SeqCst)
+    }
+
+    /// From now on the server at this address says something else.
+    pub(crate) fn say(&self, address: &str, says: Says) {
+        *self.at(address).says.lock().unwrap() = says;
+    }
+
+    fn at(&self, address: &str) -> &Server {
+        &self.all[&address.parse().unwrap()]
     }
 }
 
 struct Server {
-    says: Says,
+    says: Mutex<Says>,
     resolver: bool,
-    count: Arc<AtomicUsize>,
+    count: AtomicUsize,
 }
 
 async fn over_udp(socket: UdpSocket, server: Arc<Server>) {
@@ -141,7 +148,7 @@ impl Server {
         let mut answer = question.clone().into_response();
         answer.metadata.authoritative = !self.resolver;
         answer.metadata.recursion_available = self.resolver;
-        match &self.says {
+        match &*self.says.lock().unwrap() {
             Says::Silent => return None,
             Says::Code(code) => answer.metadata.response_code = *code,
             Says::OverTcp(_) if datagram => answer.metadata.truncation = true,

@@ -10,15 +10,20 @@ use futures_util::future::BoxFuture;
 use rcgen::{CertificateParams, Issuer, KeyPair, PublicKeyData, SignatureAlgorithm};
 use tokio::sync::Notify;
 use vestibule::acme::{
-    AcmeError, AuthorizationState, AuthorizationView, Ca, CaAccount, CaProblem, Directory,
-    NewOrder, OfferedChallenge, OpenedAccount, OrderState, OrderView, RenewalWindow,
+    AcmeError, Ca, CaAccount, CaProblem, Directory, NewOrder, OfferedChallenge, OpenedAccount,
+    OrderState, OrderView, RenewalWindow,
 };
 use vestibule::clock::Clock;
-use vestibule::model::{ChallengeKind, DomainPattern, Hostname, Secret};
+use vestibule::model::{DomainPattern, Secret};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
 use super::board::Board;
+
+mod order;
+
+pub(crate) use order::Order;
+use order::{authorization, plain};
 
 /// The CA. Its books are open.
 pub(crate) struct ScriptedCa {
@@ -47,6 +52,8 @@ pub(crate) struct Books {
     /// Every order that was taken.
     pub(crate) orders: Vec<Order>,
     pub(crate) accounts: usize,
+    /// How many there have ever been.
+    registered: usize,
     /// How often it was asked for a renewal window.
     pub(crate) asked_for_windows: usize,
     /// Names whose challenges fail.
@@ -60,21 +67,10 @@ pub(crate) struct Books {
     /// Says when to renew, by how long after a certificate begins: from, to.
     pub(crate) window: Option<(Duration, Duration)>,
     pub(crate) retry_after: Option<Duration>,
+    /// The last order for each name.
+    latest: HashMap<DomainPattern, usize>,
     /// By the certificate (DER): when it was issued.
     issued: HashMap<Vec<u8>, i64>,
-}
-
-/// One order.
-#[derive(Clone)]
-pub(crate) struct Order {
-    pub(crate) name: DomainPattern,
-    pub(crate) at: i64,
-    pub(crate) replaces: bool,
-    pub(crate) told: Option<ChallengeKind>,
-    pub(crate) state: OrderState,
-    chain: String,
-    /// Forgotten by a restart.
-    lost: bool,
 }
 
 impl ScriptedCa {
@@ -184,8 +180,33 @@ pub(crate) fn problem(kind: &str, detail: &str) -> CaProblem {
     }
 }
 
-/// What an implementer of both seams needs: the account is the CA itself.
+/// The CA as one asks it.
 pub(crate) struct Handle(pub(crate) Arc<ScriptedCa>);
+
+/// An account that somebody has opened.
+struct Account {
+    ca: Arc<ScriptedCa>,
+    number: usize,
+}
+
+impl Books {
+    /// Whether the CA knows the account: after a restart only those that were registered since.
+    fn check(&self, account: usize) -> Result<(), AcmeError> {
+        match account > self.registered - self.accounts {
+            true => Ok(()),
+            false => Err(AcmeError::AccountUnknown),
+        }
+    }
+
+    fn found(&mut self, account: usize, order: &str) -> Result<&mut Order, AcmeError> {
+        self.check(account)?;
+        let order = &mut self.orders[order.parse::<usize>().unwrap()];
+        match order.lost {
+            true => Err(AcmeError::OrderUnknown),
+            false => Ok(order),
+        }
+    }
+}
 
 impl Ca for Handle {
     fn id(&self) -> &str {
@@ -210,10 +231,13 @@ impl Ca for Handle {
         let open = move |books: &mut Books| {
             if saved.is_none() || books.accounts == 0 {
                 books.accounts += 1;
+                books.registered += 1;
             }
+            let number = books.registered;
+            let ca = Arc::clone(&self.0);
             Ok(OpenedAccount {
-                account: Arc::new(Handle(Arc::clone(&self.0))),
-                url: format!("{}/account/{}", self.0.id, books.accounts),
+                account: Arc::new(Account { ca, number }),
+                url: format!("{}/account/{number}", self.0.id),
                 credentials: saved
                     .is_none()
                     .then(|| Secret::new(b"credentials".to_vec())),
@@ -223,13 +247,11 @@ impl Ca for Handle {
     }
 }
 
-impl CaAccount for Handle {
+impl CaAccount for Account {
     fn place<'a>(&'a self, order: &'a NewOrder) -> BoxFuture<'a, Result<String, AcmeError>> {
-        let at = self.0.clock.now().0;
+        let at = self.ca.clock.now().0;
         let place = move |books: &mut Books| {
-            if books.accounts == 0 {
-                return Err(AcmeError::AccountUnknown);
-            }
+            books.check(self.number)?;
             if let Some(answer) = books.answers.pop() {
                 return Err(answer);
             }
@@ -240,10 +262,11 @@ impl CaAccount for Handle {
             if replaced.is_some_and(|der| !books.issued.contains_key(der)) {
                 return Err(AcmeError::Refused(problem("malformed", "never issued")));
             }
-            let open = |it: &Order| it.name == *name && !it.lost && is_open(it.state);
-            let deadly = self.0.death.lock().unwrap().is_some();
+            let latest = books.latest.insert(name.clone(), books.orders.len());
+            let latest = latest.map(|place| &books.orders[place]);
+            let deadly = self.ca.death.lock().unwrap().is_some();
             assert!(
-                deadly || !books.orders.iter().any(open),
+                deadly || !latest.is_some_and(Order::is_open),
                 "two orders for {name} at once"
             );
             books.orders.push(Order {
@@ -257,14 +280,14 @@ impl CaAccount for Handle {
             });
             Ok((books.orders.len() - 1).to_string())
         };
-        self.0.exchange(place).boxed()
+        self.ca.exchange(place).boxed()
     }
 
     fn look<'a>(&'a self, order: &'a str) -> BoxFuture<'a, Result<OrderView, AcmeError>> {
         let look = move |books: &mut Books| {
             let retry_after = books.retry_after;
             let failing = books.failing.clone();
-            let it = found(books, order)?;
+            let it = books.found(self.number, order)?;
             let fails = failing.contains(&it.name.to_string());
             match (it.state, it.told) {
                 (OrderState::Pending, Some(_)) if fails => it.state = OrderState::Invalid,
@@ -278,7 +301,7 @@ impl CaAccount for Handle {
                 retry_after: retry_after.filter(|_| it.state == OrderState::Processing),
             })
         };
-        self.0.exchange(look).boxed()
+        self.ca.exchange(look).boxed()
     }
 
     fn ready<'a>(
@@ -287,16 +310,16 @@ impl CaAccount for Handle {
         challenge: &'a OfferedChallenge,
     ) -> BoxFuture<'a, Result<(), AcmeError>> {
         let ready = move |books: &mut Books| {
-            let it = found(books, order)?;
+            let it = books.found(self.number, order)?;
             let name = plain(&it.name);
             assert!(
-                self.0.board.shows(&name, challenge.kind, &challenge.token),
+                self.ca.board.shows(&name, challenge.kind, &challenge.token),
                 "told before it is shown: {name}"
             );
             it.told = Some(challenge.kind);
             Ok(())
         };
-        self.0.exchange(ready).boxed()
+        self.ca.exchange(ready).boxed()
     }
 
     fn finalize<'a>(
@@ -305,25 +328,25 @@ impl CaAccount for Handle {
         csr: &'a [u8],
     ) -> BoxFuture<'a, Result<(), AcmeError>> {
         let finalize = move |books: &mut Books| {
-            let at = self.0.clock.now().0;
+            let at = self.ca.clock.now().0;
             let stuck = books.stuck.clone();
-            let it = found(books, order)?;
+            let it = books.found(self.number, order)?;
             assert_eq!(it.state, OrderState::Ready);
             if stuck.contains(&it.name.to_string()) {
                 it.state = OrderState::Processing;
                 return Ok(());
             }
-            let (chain, der) = self.0.issue(&it.name, csr);
+            let (chain, der) = self.ca.issue(&it.name, csr);
             (it.chain, it.state) = (chain, OrderState::Valid);
             books.issued.insert(der, at);
             Ok(())
         };
-        self.0.exchange(finalize).boxed()
+        self.ca.exchange(finalize).boxed()
     }
 
     fn certificate<'a>(&'a self, order: &'a str) -> BoxFuture<'a, Result<String, AcmeError>> {
-        let fetch = move |books: &mut Books| Ok(found(books, order)?.chain.clone());
-        self.0.exchange(fetch).boxed()
+        let fetch = move |books: &mut Books| Ok(books.found(self.number, order)?.chain.clone());
+        self.ca.exchange(fetch).boxed()
     }
 
     fn renewal<'a>(
@@ -341,58 +364,11 @@ impl CaAccount for Handle {
                 explanation: None,
             }))
         };
-        self.0.exchange(ask).boxed()
+        self.ca.exchange(ask).boxed()
     }
 
     fn roll_key(&self) -> BoxFuture<'_, Result<Secret, AcmeError>> {
         let what = "this CA keeps every account at its first key".to_owned();
         std::future::ready(Err(AcmeError::Unusable { what })).boxed()
-    }
-}
-
-fn found<'b>(books: &'b mut Books, order: &str) -> Result<&'b mut Order, AcmeError> {
-    let known = books.accounts > 0;
-    let order = &mut books.orders[order.parse::<usize>().unwrap()];
-    match (known, order.lost) {
-        (false, _) => Err(AcmeError::AccountUnknown),
-        (_, true) => Err(AcmeError::OrderUnknown),
-        _ => Ok(order),
-    }
-}
-
-fn is_open(state: OrderState) -> bool {
-    !matches!(state, OrderState::Valid | OrderState::Invalid)
-}
-
-fn plain(pattern: &DomainPattern) -> Hostname {
-    let (DomainPattern::Exact(name) | DomainPattern::Wildcard(name)) = pattern;
-    name.clone()
-}
-
-fn authorization(order: &Order, url: &str) -> AuthorizationView {
-    let wildcard = matches!(order.name, DomainPattern::Wildcard(_));
-    let state = match order.state {
-        OrderState::Pending => AuthorizationState::Pending,
-        OrderState::Invalid => AuthorizationState::Invalid,
-        _ => AuthorizationState::Valid,
-    };
-    let offered = |kind: ChallengeKind| OfferedChallenge {
-        kind,
-        url: format!("{url}/{}", kind.as_str()),
-        token: format!("token-{url}"),
-        key_authorization: format!("token-{url}.print"),
-        answered: order.told == Some(kind),
-        problem: (state == AuthorizationState::Invalid)
-            .then(|| problem("unauthorized", "not shown")),
-    };
-    let kinds = ChallengeKind::ALL.into_iter();
-    AuthorizationView {
-        name: plain(&order.name),
-        wildcard,
-        state,
-        challenges: kinds
-            .filter(|kind| !wildcard || *kind == ChallengeKind::Dns01)
-            .map(offered)
-            .collect(),
     }
 }

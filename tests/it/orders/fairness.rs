@@ -33,7 +33,7 @@ async fn g14_a_tenant_with_two_thousand_names_delays_anothers_one_by_no_more_tha
 }
 
 /// Gives `tenant` so many verified names, each below a registered domain of its own.
-pub(super) async fn import(store: &Store, tenant: &str, many: usize) {
+async fn import(store: &Store, tenant: &str, many: usize) {
     let claim = Claim {
         state: DomainState::Verified,
         trusted: false,

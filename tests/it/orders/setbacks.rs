@@ -15,6 +15,7 @@ on_both_engines!(
     g13_an_exchange_that_fails_costs_no_order,
     g18_a_failing_renewal_keeps_the_certificate_and_is_told_of_near_the_end,
     g19_a_ca_that_was_restarted_is_asked_anew_at_once,
+    g19_an_account_that_another_node_has_registered_anew_costs_no_order_its_turn,
     the_next_ca_is_asked_after_three_failures_and_the_first_one_again_for_the_renewal,
     a_ca_that_its_caa_records_forbid_is_passed_over,
     a_certificate_that_the_ca_does_not_want_to_replace_is_ordered_plainly,
@@ -193,6 +194,45 @@ async fn g19_a_ca_that_was_restarted_is_asked_anew_at_once(place: Place) {
     let left = world.ca().books(|books| books.answers.len());
     assert_eq!(left, 1, "once, and once more at once");
     assert_eq!(world.row("b.acme.test").await.failures, 1);
+}
+
+async fn g19_an_account_that_another_node_has_registered_anew_costs_no_order_its_turn(
+    place: Place,
+) {
+    let world = World::new(place, 1).await;
+    create(&world.store, "acme").await;
+    // Both nodes have the account open.
+    let [first, second] = [world.node(), world.node()];
+    for (node, name) in [(&first, "a.acme.test"), (&second, "b.acme.test")] {
+        world.verified("acme", name).await;
+        world.pass_by(world.look_every);
+        world.work(node, MINUTE).await;
+        assert!(world.is_kept(name).await);
+    }
+    // The one has it registered anew, and places an order with it, which the other one goes on with.
+    world.ca().restart();
+    world.verified("acme", "c.acme.test").await;
+    world.pass_by(world.look_every);
+    while world.ca().many() < 3 {
+        first.pass().await.unwrap();
+    }
+    world.work(&second, MINUTE).await;
+    assert!(world.is_kept("c.acme.test").await);
+    assert_eq!(world.ca().many(), 3, "the same order");
+    // The one has merely learnt that it is lost, and the other one, which has not, gets to the name first.
+    world.ca().restart();
+    world.verified("acme", "d.acme.test").await;
+    world.pass_by(world.look_every);
+    let is_begun_anew = async || {
+        let order = world.store.order(&pattern("d.acme.test")).await;
+        order.unwrap().is_some_and(|it| it.restarts == 1)
+    };
+    while !is_begun_anew().await {
+        first.pass().await.unwrap();
+    }
+    world.work(&second, Duration::from_secs(30)).await;
+    assert!(world.is_kept("d.acme.test").await);
+    assert_eq!(world.ca().books(|books| books.accounts), 1);
 }
 
 async fn the_next_ca_is_asked_after_three_failures_and_the_first_one_again_for_the_renewal(

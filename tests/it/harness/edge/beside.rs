@@ -67,7 +67,10 @@ impl Edge {
     /// Runs a command (the words of `line`) with the configuration of this node, as an operator beside it would.
     pub(crate) async fn command(&self, line: &str) -> Ran {
         let file = self.folder.path().join("vestibule.toml");
-        std::fs::write(&file, &self.text).unwrap();
+        // Another command may be reading it.
+        if std::fs::read_to_string(&file).ok().as_ref() != Some(&self.text) {
+            std::fs::write(&file, &self.text).unwrap();
+        }
         let line = line.to_owned();
         tokio::task::spawn_blocking(move || command::with_config(&file, &line))
             .await
