@@ -53,10 +53,12 @@ pub(super) async fn look(
         .map(|(v4, v6)| View::new(&name, v4, v6));
     let views: Vec<View> = views.collect();
     let mut addresses = expected.addresses.clone();
-    addresses.extend(target);
+    let target_is_dead = target.as_ref().is_some_and(Vec::is_empty);
+    addresses.extend(target.unwrap_or_default());
     addresses.extend(of_this_node(&views, &expected.whose));
     let ours = Ours {
         target: expected.cname_target.as_ref().map(Hostname::as_str),
+        target_is_dead,
         addresses,
     };
     Pointed {
@@ -67,16 +69,8 @@ pub(super) async fn look(
 
 /// Whether the name to which customers point theirs has no address, as a resolver sees it: then whoever does so leads nowhere.
 pub(super) async fn target_is_dead(inquiry: &Inquiry<'_>, expected: &Expected) -> bool {
-    let Some(target) = &expected.cname_target else {
-        return false;
-    };
-    let ask = async |kind| {
-        let reply = inquiry.of_a_resolver(Question::new(target, kind)).await;
-        // Of a resolver that fails nothing is known.
-        reply.is_ok_and(|reply| reply.addresses().is_empty())
-    };
-    let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
-    v4 && v6
+    let found = target_addresses(inquiry, expected).await;
+    found.is_some_and(|addresses| addresses.is_empty())
 }
 
 /// The addresses of this node at which the operator's own names may be: those of its listeners, and of those that were seen the ones
@@ -100,18 +94,18 @@ fn is_of_this_machine(address: &IpAddr) -> bool {
     !of_others && UdpSocket::bind((*address, 0)).is_ok()
 }
 
-/// Where our own name leads: providers that flatten a CNAME give its addresses as the customer's own.
-async fn target_addresses(inquiry: &Inquiry<'_>, expected: &Expected) -> Vec<IpAddr> {
-    let Some(target) = &expected.cname_target else {
-        return Vec::new();
-    };
+/// Where our own name leads: providers that flatten a CNAME give its addresses as the customer's own. Nothing where there is no such name,
+/// or resolvers fail where they would have to say that it has none.
+async fn target_addresses(inquiry: &Inquiry<'_>, expected: &Expected) -> Option<Vec<IpAddr>> {
+    let target = expected.cname_target.as_ref()?;
     let ask = async |kind| {
         let reply = inquiry.of_a_resolver(Question::new(target, kind)).await;
-        reply.map(|reply| reply.addresses()).unwrap_or_default()
+        reply.map(|reply| reply.addresses()).ok()
     };
-    let (mut v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
-    v4.extend(v6);
-    v4
+    let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
+    let known = v4.is_some() && v6.is_some();
+    let addresses: Vec<IpAddr> = [v4, v6].into_iter().flatten().flatten().collect();
+    (known || !addresses.is_empty()).then_some(addresses)
 }
 
 fn judge(
@@ -142,7 +136,7 @@ fn judge(
         at: now.0,
     };
     let observed = told_of(views, |view| view.text(ours));
-    let hint = hint(seen, &leads, pattern, expected);
+    let hint = hint(seen, (&leads, ours), pattern, expected);
     let dead = leads.contains(&Leads::DeadEnd);
     let mut checks = vec![Check {
         ok: seen == Seen::Yes && !dead,

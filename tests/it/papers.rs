@@ -11,6 +11,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
+use vestibule::config::Config;
 use vestibule::model::{Code, Fault};
 
 use crate::command;
@@ -89,6 +90,30 @@ fn the_alerts_are_rules_about_series_that_exist() {
     assert!(checked.status.success(), "{words}");
 }
 
+#[test]
+fn every_configuration_in_the_documents_is_valid() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = std::fs::read_dir(root.join("docs")).unwrap();
+    let mut files: Vec<_> = documents.map(|file| file.unwrap().path()).collect();
+    files.push(root.join("README.md"));
+    // Where a folder is named it must be there.
+    let certs = tempfile::tempdir().unwrap();
+    let certs = format!("{:?}", certs.path());
+    let mut found = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for block in text.split("```toml\n").skip(1) {
+            let (toml, _) = block.split_once("```").unwrap();
+            let name = file.display().to_string();
+            let toml = toml.replace("\"certs\"", &certs);
+            let read = Config::parse(&toml, &name, std::iter::empty());
+            read.unwrap_or_else(|faults| panic!("{faults}"));
+            found += 1;
+        }
+    }
+    assert!(found > 1);
+}
+
 #[tokio::test]
 async fn the_service_tells_its_manager_when_it_serves() {
     assert!(UNIT.lines().any(|line| line == "Type=notify"));
@@ -114,7 +139,7 @@ async fn the_service_tells_its_manager_when_it_serves() {
 
 #[test]
 fn the_service_has_the_time_to_stop_that_its_settings_give_it() {
-    let config = vestibule::config::Config::parse("", "built in", std::iter::empty()).unwrap();
+    let config = Config::parse("", "built in", std::iter::empty()).unwrap();
     let timeouts = &config.edge.timeouts;
     let stop = UNIT
         .lines()

@@ -3,7 +3,7 @@
 use super::super::records::{challenge_record, pointing_records};
 use super::super::words::{listed, shown, told};
 use super::super::{Expected, Seen, Whose};
-use super::view::{Leads, View, record};
+use super::view::{Leads, Ours, View, record};
 use crate::model::DomainPattern;
 
 /// How the name could lead here; nothing where we do not know it ourselves and need not.
@@ -42,11 +42,19 @@ pub(super) fn to_set(pattern: &DomainPattern, expected: &Expected) -> String {
 
 pub(super) fn hint(
     seen: Seen,
-    leads: &[Leads],
+    (leads, ours): (&[Leads], &Ours<'_>),
     pattern: &DomainPattern,
     expected: &Expected,
 ) -> Option<String> {
-    let set = to_set(pattern, expected);
+    let mut set = to_set(pattern, expected);
+    if let Some(target) = ours
+        .target
+        .filter(|it| ours.target_is_dead && set.contains(it))
+    {
+        set.push_str(&format!(
+            ". But {target}, `domains.cname_target`, has no address: that is the operator's to repair first"
+        ));
+    }
     let name = match pattern {
         DomainPattern::Exact(name) => shown(name),
         DomainPattern::Wildcard(_) => pattern.to_string(),

@@ -19,6 +19,8 @@ pub(super) struct View {
 /// What is right.
 pub(super) struct Ours<'a> {
     pub(super) target: Option<&'a str>,
+    /// It is known to have no address.
+    pub(super) target_is_dead: bool,
     pub(super) addresses: Vec<IpAddr>,
 }
 
@@ -174,6 +176,7 @@ mod tests {
     fn ours() -> Ours<'static> {
         Ours {
             target: Some("edge.vestibule.example"),
+            target_is_dead: false,
             addresses: OURS.iter().map(|it| it.parse().unwrap()).collect(),
         }
     }

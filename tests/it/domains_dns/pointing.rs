@@ -69,6 +69,15 @@ async fn a_name_of_ours_without_any_address_is_the_operators_fault_and_nothing_i
         );
         assert!(world.looker.target_is_dead(&world.expected).await);
     }
+    // Nor is a customer to blame who has not pointed yet, or whose provider flattens the record.
+    let (seen, _, checks, world) = look("app.acme.test TXT x\nedge.vestibule.test TXT x").await;
+    assert_eq!(seen, Seen::No);
+    let hint = "Set this record at the DNS provider: app.acme.test CNAME edge.vestibule.test. But edge.vestibule.test, \
+                `domains.cname_target`, has no address: that is the operator's to repair first";
+    assert_eq!(
+        world.told(&checks, CheckCode::Pointing),
+        not_ok("no A or AAAA record", hint)
+    );
     for (lines, dead) in [
         ("edge.vestibule.test AAAA 2001:db8::7", false),
         ("edge.vestibule.test A !SERVFAIL", false),
