@@ -28,6 +28,11 @@ use vestibule::resolve::{Facts, Resolver, TokenVerdict, Tokens};
 use vestibule::tls::Inventory;
 use vestibule::upstream::Upstreams;
 
+#[path = "targets/dns.rs"]
+mod dns;
+
+pub use dns::{dns_answer, dns_question};
+
 /// One host, as in `Host`: what is accepted is canonical, and accepted again.
 pub fn host(bytes: &[u8]) {
     let Ok(authority) = std::str::from_utf8(bytes).map_err(drop).and_then(|text| {

@@ -14,7 +14,7 @@ mod saved;
 mod standing;
 mod view;
 
-pub use ca::AcmeCa;
+pub use ca::{AcmeCa, CALL};
 pub use csr::{new_key, signing_request};
 
 use std::sync::Arc;
@@ -35,11 +35,42 @@ pub trait Ca: Send + Sync + 'static {
     fn directory(&self) -> BoxFuture<'_, Result<Directory, AcmeError>>;
     /// The account whose key is in `saved` (as [`OpenedAccount::credentials`] gave it), or a new one. An account that the CA no longer
     /// knows is registered anew once, with the same key. That it is unknown comes out when it is used: whoever hears
-    /// [`AcmeError::AccountUnknown`] opens it again with what was saved.
+    /// [`AcmeError::AccountUnknown`] opens it again with what was saved. Where a key is kept beside the account's own
+    /// ([`Ca::with_next_key`]), the CA is asked whether it has taken that one.
     fn open_account<'a>(
         &'a self,
         saved: Option<&'a Secret>,
     ) -> BoxFuture<'a, Result<OpenedAccount, AcmeError>>;
+    /// What to keep, sealed, before the account gets another key: `saved` with a new key beside its own; as it is where there is one
+    /// already, whose change did not come to its end. Asks nobody.
+    fn with_next_key(&self, saved: &Secret) -> Result<Secret, AcmeError>;
+    /// Gives the account the key that is kept in `saved` beside its own (RFC 8555 section 7.3.5); what to keep from then on. Where that
+    /// fails and it is not known whether the CA has taken the key, another call finds out and goes on.
+    fn change_key<'a>(&'a self, saved: &'a Secret) -> BoxFuture<'a, Result<Secret, AcmeError>>;
+    /// Whether the CA was told, as far as is known, something else than is configured of whom to write to. Asks nobody.
+    fn has_news(&self, saved: &Secret) -> Result<bool, AcmeError>;
+    /// Tells the CA whom to write to (RFC 8555 section 7.3.2); what to keep from then on.
+    fn tell_contact<'a>(&'a self, saved: &'a Secret) -> BoxFuture<'a, Result<Secret, AcmeError>>;
+}
+
+/// What is kept of an account, but for its keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccountFacts {
+    /// What the CA was told of whom to write to; nothing where that is not known.
+    pub contact: Option<Vec<String>>,
+    /// Whether a change of its key was begun and has not come to its end.
+    pub changes_key: bool,
+}
+
+impl AccountFacts {
+    /// Those in `saved`, as [`OpenedAccount::credentials`] gave it.
+    pub fn of(saved: &Secret) -> Result<Self, AcmeError> {
+        let saved = saved::Saved::read(saved)?;
+        Ok(Self {
+            contact: saved.contact,
+            changes_key: saved.next.is_some(),
+        })
+    }
 }
 
 /// What a CA says of itself.
@@ -65,7 +96,7 @@ pub struct OpenedAccount {
 
 /// Orders of one account at one CA.
 pub trait CaAccount: Send + Sync + 'static {
-    /// Places an order; its address.
+    /// Places an order; its address. [`AcmeError::NotReplaced`] where the CA would perhaps take it without [`NewOrder::replaces`].
     fn place<'a>(&'a self, order: &'a NewOrder) -> BoxFuture<'a, Result<String, AcmeError>>;
     /// Where an order stands, with what is still to be shown.
     fn look<'a>(&'a self, order: &'a str) -> BoxFuture<'a, Result<OrderView, AcmeError>>;
@@ -88,9 +119,6 @@ pub trait CaAccount: Send + Sync + 'static {
         &'a self,
         certificate: &'a [u8],
     ) -> BoxFuture<'a, Result<Option<RenewalWindow>, AcmeError>>;
-    /// Gives the account another key (RFC 8555 section 7.3.5); what to keep, sealed. Where that fails and it is not known whether the CA
-    /// has taken the key, another call goes on with the same one.
-    fn roll_key(&self) -> BoxFuture<'_, Result<Secret, AcmeError>>;
 }
 
 /// What to order.
@@ -211,6 +239,10 @@ pub enum AcmeError {
     /// The CA refused: what was asked for is at fault, and asking again changes nothing soon.
     #[error("the CA refused ({}): {}", .0.kind, .0.detail)]
     Refused(CaProblem),
+    /// The CA does not take the order as one in the place of the certificate named: it was replaced already, or is none that the CA or
+    /// the account knows. An ordinary order may do (RFC 9773 section 5).
+    #[error("the CA does not take the order as a renewal ({}): {}", .0.kind, .0.detail)]
+    NotReplaced(CaProblem),
     /// The CA is in trouble (5xx, nonces without end) or cannot be reached.
     #[error("the CA cannot be asked")]
     Unavailable {

@@ -11,6 +11,7 @@ use crate::model::Causes;
 use crate::store::ChallengeSource;
 
 mod answer;
+mod shares;
 mod sockets;
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,7 @@ mod writing;
 
 use embedded::EmbeddedFile;
 
-pub use acme_accounts::{AccountClaim, AcmeAccount};
+pub use acme_accounts::{AccountChange, AccountClaim, AcmeAccount, AcmeAccountRow};
 pub use acme_budget::{Bucket, Charge, Price, Room};
 pub use audit::AuditEntry;
 pub use backup::{Backup, BackupError, Existing, Held};

@@ -1,7 +1,7 @@
 //! Orders of one account. Each call stands alone: what it needs of an order it asks for, so that any node can go on with any order.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -11,8 +11,6 @@ use instant_acme::{Account, Error, Identifier, NewOrder as Wanted, Order, OrderS
 use super::ca::{Inner, bounded};
 use super::exchange::{Exchange, with_nonces};
 use super::fault::{fault, order_fault, unavailable};
-use super::jws::AccountKey;
-use super::registration::{change_key, knows};
 use super::saved::Saved;
 use super::{
     AcmeError, AuthorizationState, CaAccount, NewOrder, OfferedChallenge, OrderView, RenewalWindow,
@@ -24,9 +22,7 @@ use crate::model::Secret;
 pub(super) struct AcmeAccount {
     ca: Arc<Inner>,
     url: String,
-    key: Mutex<Secret>,
-    /// The key that it was to get, while it is not known whether the CA has taken it.
-    next: tokio::sync::Mutex<Option<AccountKey>>,
+    key: Secret,
 }
 
 impl AcmeAccount {
@@ -34,26 +30,20 @@ impl AcmeAccount {
         Self {
             ca,
             url: saved.url,
-            key: Mutex::new(saved.key),
-            next: tokio::sync::Mutex::default(),
+            key: saved.key,
         }
     }
 
     /// The library's account for one call; asks nobody while the directory is known.
     async fn begin(&self) -> Result<(Account, Arc<Exchange>), AcmeError> {
         let exchange = self.ca.begin().await?;
-        let key = self.key();
+        let key = self.key.expose().into();
         let directory = self.ca.issuer.directory_url.clone();
         let account = Account::builder_with_http(exchange.wire())
-            .from_parts(self.url.clone(), key.expose().into(), directory)
+            .from_parts(self.url.clone(), key, directory)
             .await;
         let account = account.map_err(|error| fault(error, &exchange.last()))?;
         Ok((account, exchange))
-    }
-
-    fn key(&self) -> Secret {
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        key.clone()
     }
 
     /// Bounds a call, and remembers whether the CA knows the account.
@@ -159,35 +149,6 @@ impl CaAccount for AcmeAccount {
             renewal::ask(&exchange, certificate).await
         }))
     }
-
-    fn roll_key(&self) -> BoxFuture<'_, Result<Secret, AcmeError>> {
-        Box::pin(self.call(async move {
-            let exchange = self.ca.begin().await?;
-            let mut next = self.next.lock().await;
-            // One that was sent before the CA perhaps has.
-            let taken = match &*next {
-                Some(new) => knows(&exchange, new).await,
-                None => false,
-            };
-            let new = match next.take() {
-                Some(new) => next.insert(new),
-                None => next.insert(AccountKey::generate()?),
-            };
-            if !taken {
-                let old = AccountKey::read(self.key())?;
-                change_key(&exchange, &self.url, &old, new).await?;
-            }
-            let saved = Saved {
-                url: self.url.clone(),
-                key: new.secret.clone(),
-                directory: self.ca.issuer.directory_url.clone(),
-            };
-            let written = saved.write()?;
-            *self.key.lock().unwrap_or_else(PoisonError::into_inner) = saved.key;
-            *next = None;
-            Ok(written)
-        }))
-    }
 }
 
 fn check_profile(exchange: &Exchange, profile: Option<&str>) -> Result<(), AcmeError> {
@@ -205,7 +166,8 @@ fn check_profile(exchange: &Exchange, profile: Option<&str>) -> Result<(), AcmeE
     })
 }
 
-/// With the certificate that it takes the place of where the CA understands that, without where it does not like that one.
+/// With the certificate that it takes the place of, where the CA understands that. An order without it is another one, and may cost what
+/// this one does not: that is the caller's to place.
 async fn place(
     account: &Account,
     exchange: &Exchange,
@@ -223,16 +185,12 @@ async fn place(
     let understood = exchange.directory.read.renewal_info.is_some();
     let replaced = order.replaces.as_deref().filter(|_| understood);
     if let Some(id) = replaced.and_then(renewal::certificate_id) {
-        let placed = send(account, exchange, &wanted().replaces(id)).await;
-        match placed {
+        return match send(account, exchange, &wanted().replaces(id)).await {
             Err(AcmeError::Refused(problem)) if is_about_replacing(&problem.kind) => {
-                tracing::debug!(
-                    problem = problem.detail,
-                    "the CA does not take the order as a renewal; placing it as a new one"
-                );
+                Err(AcmeError::NotReplaced(problem))
             }
-            placed => return placed,
-        }
+            placed => placed,
+        };
     }
     send(account, exchange, &wanted()).await
 }

@@ -20,8 +20,9 @@ use crate::outgoing::{Outgoing, trusting};
 
 /// For one request, and the largest answer: a chain of certificates has a few kibibytes.
 const REQUEST: (Duration, usize) = (Duration::from_secs(10), 1024 * 1024);
-/// For one call with all its requests: an order of a hundred names has as many authorizations.
-const CALL: Duration = Duration::from_secs(60);
+/// For one call with all its requests: an order of a hundred names has as many authorizations. Callers who bound more than one call
+/// leave room for it.
+pub const CALL: Duration = Duration::from_secs(40);
 
 /// A CA that speaks ACME.
 #[derive(Clone)]
@@ -90,6 +91,22 @@ impl Ca for AcmeCa {
                 Some(saved) => self.reopen(saved).await,
             }
         }))
+    }
+
+    fn with_next_key(&self, saved: &Secret) -> Result<Secret, AcmeError> {
+        Self::with_next_key(self, saved)
+    }
+
+    fn change_key<'a>(&'a self, saved: &'a Secret) -> BoxFuture<'a, Result<Secret, AcmeError>> {
+        Box::pin(bounded(Self::change_key(self, saved)))
+    }
+
+    fn has_news(&self, saved: &Secret) -> Result<bool, AcmeError> {
+        Self::has_news(self, saved)
+    }
+
+    fn tell_contact<'a>(&'a self, saved: &'a Secret) -> BoxFuture<'a, Result<Secret, AcmeError>> {
+        Box::pin(bounded(Self::tell_contact(self, saved)))
     }
 }
 

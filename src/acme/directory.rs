@@ -1,4 +1,4 @@
-//! What a CA says of itself (RFC 8555 section 7.1.1), read once an hour.
+//! What a CA says of itself (RFC 8555 section 7.1.1), read once an hour; that it does not say it is believed for some seconds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +11,17 @@ use serde::de::IgnoredAny;
 use tokio::sync::Mutex;
 
 use super::exchange::retry_after;
+use super::fault::unavailable;
 use super::{AcmeError, CaProblem, Directory};
 use crate::clock::{Clock, Timestamp};
+use crate::model::Causes;
 use crate::outgoing::Outgoing;
 
 /// How long what a CA says of itself is believed.
 const BELIEVED: Duration = Duration::from_secs(3600);
+/// How long it is believed that it cannot be had. Whoever waited for somebody else's attempt must not make the next one, and the one behind
+/// him another: the last of a long queue would wait for minutes.
+const MISSED: Duration = Duration::from_secs(5);
 
 /// A directory as it came, and as we understand it.
 pub(super) struct Kept {
@@ -67,28 +72,74 @@ impl Document {
 
 /// The directory of one CA.
 #[derive(Default)]
-pub(super) struct Directories(Mutex<Option<Arc<Kept>>>);
+pub(super) struct Directories(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    kept: Option<Arc<Kept>>,
+    missed: Option<Missed>,
+}
+
+/// An attempt that came to nothing.
+struct Missed {
+    at: Timestamp,
+    why: AcmeError,
+}
 
 impl Directories {
-    /// What was read within the last hour, or what the CA says now. Several askers wait for one answer.
+    /// What was read within the last hour, or what the CA says now. Several askers wait for one answer, or for its absence.
     pub(super) async fn get(
         &self,
         url: &str,
         outgoing: &Outgoing,
         clock: &Clock,
     ) -> Result<Arc<Kept>, AcmeError> {
-        let mut kept = self.0.lock().await;
+        let mut state = self.0.lock().await;
         let now = clock.now();
-        if let Some(known) = &*kept
-            // A clock that was set back must not keep it for longer.
-            && known.at <= now
-            && now.since(known.at) < BELIEVED
-        {
+        // A clock that was set back must not keep anything for longer.
+        let within = |at: Timestamp, span| at <= now && now.since(at) < span;
+        if let Some(known) = state.kept.as_ref().filter(|it| within(it.at, BELIEVED)) {
             return Ok(Arc::clone(known));
         }
-        let read = Arc::new(fetch(url, outgoing, now).await?);
-        *kept = Some(Arc::clone(&read));
-        Ok(read)
+        if let Some(missed) = state.missed.as_ref().filter(|it| within(it.at, MISSED)) {
+            return Err(again(&missed.why));
+        }
+        match fetch(url, outgoing, now).await {
+            Ok(read) => {
+                let read = Arc::new(read);
+                *state = State {
+                    kept: Some(Arc::clone(&read)),
+                    missed: None,
+                };
+                Ok(read)
+            }
+            Err(why) => {
+                let told = again(&why);
+                let at = clock.now();
+                state.missed = Some(Missed { at, why });
+                Err(told)
+            }
+        }
+    }
+}
+
+/// The same failure for another asker.
+fn again(error: &AcmeError) -> AcmeError {
+    match error {
+        AcmeError::RateLimited {
+            problem,
+            retry_after,
+        } => AcmeError::RateLimited {
+            problem: problem.clone(),
+            retry_after: *retry_after,
+        },
+        AcmeError::Unusable { what } => AcmeError::Unusable { what: what.clone() },
+        AcmeError::Unavailable {
+            source,
+            retry_after,
+        } => unavailable(Causes(&**source).to_string(), *retry_after),
+        // Nothing else becomes of a fetch.
+        other => unavailable(Causes(other).to_string(), None),
     }
 }
 

@@ -7,10 +7,8 @@ use instant_acme::{
 
 use super::fault;
 use super::{AuthorizationState, AuthorizationView, OfferedChallenge, OrderState, OrderView};
+use crate::model::challenge::is_token;
 use crate::model::{ChallengeKind, Hostname};
-
-/// RFC 8555 section 8.1 asks for 22 characters at least; nobody has more than these.
-const TOKEN: std::ops::RangeInclusive<usize> = 16..=256;
 
 /// An order without what its authorizations say.
 pub(super) fn order(told: &Told) -> OrderView {
@@ -62,8 +60,7 @@ pub(super) fn authorization(
 
 /// `None` for kinds that we do not know, and for tokens that nobody may put into a path.
 fn offered(told: &Challenge, thumbprint: &str) -> Option<OfferedChallenge> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if !TOKEN.contains(&told.token.len()) || !told.token.bytes().all(plain) {
+    if !is_token(&told.token) {
         return None;
     }
     Some(OfferedChallenge {
@@ -126,6 +123,20 @@ mod tests {
         let problem = challenge.problem.as_ref().expect("a problem");
         assert_eq!(problem.kind, "dns");
         assert!(!view.wildcard);
+    }
+
+    #[test]
+    fn g15_a_token_that_is_published_is_one_that_is_answered() {
+        for length in [1, 15, 16, 21, 22, 43, 128, 256, 257, 1024] {
+            let token = "a".repeat(length);
+            let view = read(&format!(
+                r#"{{"identifier": {{"type": "dns", "value": "shop.example"}}, "status": "pending", "challenges": [
+                {{"type": "http-01", "url": "https://ca/1", "status": "pending", "token": "{token}"}}]}}"#
+            ));
+            let offered = !view.expect("a name").challenges.is_empty();
+            assert_eq!(offered, is_token(&token), "{length}");
+            assert_eq!(offered, (16..=256).contains(&length), "{length}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Ordering {
             preflight: Arc::new(self.preflight),
             board: Arc::new(board),
             life: Arc::new(life),
-            sealed_with: Box::new(move || Sealer::open(&file).ok().flatten()),
+            sealed_with: Arc::new(move || Sealer::open(&file).ok().flatten()),
             clock: self.clock,
             metrics: self.metrics,
             wake: self.wake,

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::model::{DomainPattern, HostnameError};
 use crate::store::{Access, Store};
 
+mod account;
 mod export;
 mod import;
 mod renew;
@@ -78,6 +79,14 @@ pub(super) enum CertVerb {
         #[command(flatten)]
         output: OutputOption,
     },
+    /// List the accounts at certificate authorities, or give one another key
+    #[command(args_conflicts_with_subcommands = true)]
+    Account {
+        #[command(subcommand)]
+        verb: Option<account::AccountVerb>,
+        #[command(flatten)]
+        output: OutputOption,
+    },
     /// Take a name's certificate away
     Remove {
         #[arg(value_parser = pattern)]
@@ -125,6 +134,11 @@ impl CertVerb {
                 key,
                 output,
             } => export::run(config, store, &hostname, (chain, key), output).await,
+            Self::Account { verb: None, output } => account::list(config, store, output).await,
+            Self::Account {
+                verb: Some(account::AccountVerb::Roll { ca, output }),
+                ..
+            } => account::roll(config, store, ca.as_deref(), output).await,
             Self::Remove { hostname, output } => {
                 let gone = store.remove_certificate(&hostname).await?;
                 output.print(&show::Row::new(gone, now), |row| {

@@ -13,6 +13,7 @@ use crate::model::{Causes, DomainPattern, causes};
 use crate::seal::SealError;
 use crate::sign::keys::KeyError;
 use crate::store::StoreError;
+use crate::tasks::certificates::AccountError;
 use crate::tls::CertificateFault;
 
 /// Why a command did not do what was asked.
@@ -45,6 +46,15 @@ pub enum CliError {
         hostname: DomainPattern,
         /// How much.
         count: usize,
+    },
+    /// Nothing, or not all, could be done about the account at a CA.
+    #[error("the account at {ca} could not be changed or read")]
+    Account {
+        /// The CA's directory.
+        ca: String,
+        /// Why not.
+        #[source]
+        source: Box<AccountError>,
     },
     /// A receiver did not take what was sent to try it.
     #[error("webhook {webhook} did not take the ping: {why}")]
@@ -179,6 +189,12 @@ impl CliError {
                 bad.iter().find_map(|it| it.hint).map(str::to_owned)
             }
             Self::Certificate(fault) => fault.hint().map(str::to_owned),
+            Self::Account { source, .. } => match **source {
+                AccountError::None | AccountError::Store(_) => None,
+                AccountError::Acme(_) | AccountError::Busy => Some(
+                    "nothing is lost: run it again, and what was begun is gone on with".to_owned(),
+                ),
+            },
             Self::Unreachable { .. } => {
                 Some("is `vestibule run` running with this configuration?".to_owned())
             }

@@ -59,6 +59,16 @@ impl Question {
         self
     }
 
+    /// What is made of `bytes` that came in answer to this question, which went out with `id`; nothing where they answer another one.
+    ///
+    /// # Errors
+    /// As [`Said::reply`](super::Said::reply) has them.
+    pub fn read(&self, id: u16, bytes: &[u8]) -> Result<Option<Reply>, AskError> {
+        let mut asked = self.message(true);
+        asked.metadata.id = id;
+        read(bytes, &asked)?.map(reply).transpose()
+    }
+
     fn message(&self, edns: bool) -> Message {
         let mut message = Message::new(rand::random(), MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = self.recursion;
@@ -142,6 +152,10 @@ pub(super) async fn ask(
         message = question.message(false);
         answer = exchange(server, &message, a_try, until).await?;
     }
+    reply(answer)
+}
+
+fn reply(answer: Message) -> Result<Reply, AskError> {
     match answer.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => Ok(Reply::new(answer)),
         code => Err(AskError::Code(code)),

@@ -85,11 +85,12 @@ impl Zone {
                 reply.add_authority(self.soa());
                 return said(reply, ResponseCode::NXDomain);
             }
-            Place::Apex | Place::NameServer | Place::Challenge(_) => {
+            Place::Apex | Place::NameServer | Place::Challenge(_) | Place::Above => {
                 reply.metadata.authoritative = true;
             }
         }
         let records = match (asked.query_type, place) {
+            (_, Place::Above) => Vec::new(),
             (RecordType::ANY, _) => vec![self.any(asked.name())],
             (RecordType::TXT, Place::Challenge(label)) => {
                 let reply = Box::new(reply);

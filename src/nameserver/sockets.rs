@@ -12,13 +12,14 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::answer::{LONGEST_QUESTION, Step};
+use super::shares::{Places, Shares, Source};
 use super::{NameServer, Transport};
 use crate::shutdown::{Phase, Stopping};
 
-/// Questions whose answers are waited for at once; more are dropped, as the network might have done.
-const UNDER_WAY: usize = 1024;
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS: usize = 128;
+/// Connections of one source at once; more are closed. Resolvers need one, for what did not fit into a datagram.
+const OF_ONE_SOURCE: usize = 16;
 /// How long a connection may last, and how many questions it may have: whoever comes by one has been told that an answer is too long
 /// for a datagram, and asks again.
 const AGE: Duration = Duration::from_secs(5);
@@ -78,7 +79,7 @@ impl Sockets {
 }
 
 async fn answer_datagrams(server: Arc<NameServer>, socket: Arc<UdpSocket>) {
-    let slots = Arc::new(Semaphore::new(UNDER_WAY));
+    let places = Places::new();
     let mut under_way = JoinSet::new();
     let mut buffer = [0; LONGEST_QUESTION + 1];
     loop {
@@ -95,14 +96,18 @@ async fn answer_datagrams(server: Arc<NameServer>, socket: Arc<UdpSocket>) {
             continue;
         };
         let step = server.zone.step(question);
-        if !matches!(step, Step::Look { .. }) {
+        let Step::Look { label, .. } = &step else {
             // Nothing is waited for, so that this costs no task.
             say(&server, step, &socket, from).await;
-        } else if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+            continue;
+        };
+        let likely = server.challenges.had_dns01(label);
+        // Without a place it is dropped, as the network might have done: resolvers ask again.
+        if let Some(place) = places.take(from.ip(), label, likely) {
             let (server, socket) = (Arc::clone(&server), Arc::clone(&socket));
             under_way.spawn(async move {
                 say(&server, step, &socket, from).await;
-                drop(slot);
+                drop(place);
             });
         }
     }
@@ -117,6 +122,7 @@ async fn say(server: &NameServer, step: Step, socket: &UdpSocket, to: SocketAddr
 
 async fn answer_connections(server: Arc<NameServer>, listener: TcpListener) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let sources = Shares::new(OF_ONE_SOURCE);
     let mut under_way = JoinSet::new();
     loop {
         // Never closed.
@@ -125,11 +131,15 @@ async fn answer_connections(server: Arc<NameServer>, listener: TcpListener) {
         };
         while under_way.try_join_next().is_some() {}
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
+                // Closed at once: who waits behind it may be somebody else.
+                let Some(share) = sources.take(Source::of(from.ip())) else {
+                    continue;
+                };
                 let server = Arc::clone(&server);
                 under_way.spawn(async move {
                     let _ = timeout(AGE, converse(&server, stream)).await;
-                    drop(slot);
+                    drop((slot, share));
                 });
             }
             Err(error) => {

@@ -25,6 +25,9 @@ impl ChallengeSource for Values {
     fn tls_alpn01<'a>(&'a self, _: &'a Hostname) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
         unreachable!("no name server asks for that")
     }
+    fn had_dns01(&self, label: &str) -> bool {
+        label == this_label()
+    }
     fn dns01<'a>(&'a self, label: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
         let open = label == this_label();
         let values = self.0.clone().ok_or(StoreError::NotOpen);
@@ -38,11 +41,15 @@ fn this_label() -> String {
 }
 
 fn server(values: Option<&[&str]>) -> NameServer {
+    named("ns.acme.example.com", values)
+}
+
+fn named(name: &str, values: Option<&[&str]>) -> NameServer {
     let host = |name| Hostname::parse(name).unwrap();
     let settings = AcmeDns {
         listen: vec![SocketAddr::from(([0, 0, 0, 0], 53))],
         zone: host("acme.example.com"),
-        name_server: host("ns.acme.example.com"),
+        name_server: host(name),
     };
     let values = values.map(|values| values.iter().map(|value| (*value).to_owned()).collect());
     let address = Ipv4Addr::new(203, 0, 113, 7).into();
@@ -110,6 +117,18 @@ fn an_open_challenge_is_answered_with_every_value() {
     assert!(answer.metadata.authoritative && answer.metadata.recursion_desired);
     assert!(answer.answers.iter().all(|record| record.ttl <= 1));
     assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+}
+
+#[test]
+fn what_lies_above_the_name_server_exists() {
+    let server = named("one.ns.acme.example.com", Some(&[]));
+    let ask = |name: &str, wanted| outline(&send(&server, &question(name, wanted)));
+    assert_eq!(ask("ns.acme.example.com.", RecordType::A), ABSENT);
+    assert_eq!(ask("NS.acme.example.com.", RecordType::ANY), ABSENT);
+    let own = ask("one.ns.acme.example.com.", RecordType::A);
+    assert_eq!(own, (ResponseCode::NoError, 1, false));
+    assert_eq!(ask("two.ns.acme.example.com.", RecordType::A), NOBODY);
+    assert_eq!(ask("s.acme.example.com.", RecordType::A), NOBODY);
 }
 
 #[test]

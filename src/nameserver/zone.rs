@@ -11,8 +11,9 @@ use crate::model::challenge::is_delegation_label;
 
 /// Seconds for which the zone's own records may be kept.
 const TTL: u32 = 3600;
-/// Seconds for which a challenge, or its absence (RFC 2308 section 5), may be kept: the next one may come at once.
-const SHORT_TTL: u32 = 1;
+/// Seconds for which a challenge, or its absence (RFC 2308 section 5), may be kept: a name and its wildcard are shown at one label, and who
+/// asks for the second must not be given the first alone.
+const SHORT_TTL: u32 = 0;
 /// Values of one name in an answer, the latest ones: a name and its wildcard at several CAs.
 const MOST_VALUES: usize = 16;
 
@@ -35,6 +36,8 @@ pub(super) enum Place {
     NameServer,
     /// Where a customer's `_acme-challenge` may lead.
     Challenge(String),
+    /// Nothing itself, and the name server's name lies below it: it exists (RFC 8020).
+    Above,
     /// In the zone, and nothing.
     Nothing,
 }
@@ -73,19 +76,17 @@ impl Zone {
             return Place::Outside;
         }
         // `Name::num_labels` leaves out a star, which is a label like any other here.
-        match asked.iter().count() - self.apex.iter().count() {
-            0 => Place::Apex,
-            _ if *asked == self.name_server => Place::NameServer,
-            1 => self.labelled(asked),
-            _ => Place::Nothing,
+        let below = asked.iter().count() - self.apex.iter().count();
+        if below == 0 {
+            return Place::Apex;
         }
-    }
-
-    fn labelled(&self, asked: &Name) -> Place {
-        let label = asked.iter().next().map(<[u8]>::to_ascii_lowercase);
-        match label.map(String::from_utf8) {
-            Some(Ok(label)) if is_delegation_label(&label) => Place::Challenge(label),
-            _ => Place::Nothing,
+        if *asked == self.name_server {
+            return Place::NameServer;
+        }
+        match delegation(asked).filter(|_| below == 1) {
+            Some(label) => Place::Challenge(label),
+            None if asked.zone_of(&self.name_server) => Place::Above,
+            None => Place::Nothing,
         }
     }
 
@@ -127,6 +128,13 @@ impl Zone {
         let data = RData::SOA(self.soa.clone());
         Record::from_rdata(self.apex.clone(), SHORT_TTL, data)
     }
+}
+
+/// The first label, where it is one that a customer may have delegated to.
+fn delegation(asked: &Name) -> Option<String> {
+    let label = asked.iter().next()?.to_ascii_lowercase();
+    let label = String::from_utf8(label).ok()?;
+    is_delegation_label(&label).then_some(label)
 }
 
 /// A TXT record for each of the latest `values`.

@@ -6,10 +6,11 @@ use crate::seal::Sealer;
 
 use super::session::Session;
 use super::signing_keys::{self, KEYS_LOCK};
+use super::values::Row;
 use super::writing::Writing;
 use super::{READ, Store, StoreError, WRITE};
 
-/// How long a node may take to register an account before another one does.
+/// How long a node may take to register an account, or to tell the CA something of it, before another one does.
 const REGISTERING: Duration = Duration::from_secs(60);
 
 /// An account as it is kept.
@@ -25,6 +26,42 @@ impl AcmeAccount {
     /// What the credentials of the account at `ca` are sealed for.
     pub fn purpose(ca: &str) -> String {
         format!("acme account {ca}")
+    }
+}
+
+/// An account and when it was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AcmeAccountRow {
+    /// The directory of its CA.
+    pub ca: String,
+    /// The account.
+    pub account: AcmeAccount,
+    /// Since when it is kept, in milliseconds since 1970.
+    pub created_at: i64,
+}
+
+/// What has changed of an account that is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AccountChange {
+    /// The CA had forgotten it, and it was registered anew.
+    Registered,
+    /// A key was drawn that it is to get.
+    NextKey,
+    /// The CA takes that key now, and no other.
+    Rolled,
+    /// The CA was told whom to write to.
+    Contact,
+}
+
+impl AccountChange {
+    /// What the audit calls it.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Registered => "acme.account",
+            Self::NextKey => "acme.roll_begun",
+            Self::Rolled => "acme.roll",
+            Self::Contact => "acme.contact",
+        }
     }
 }
 
@@ -58,17 +95,9 @@ impl Store {
                 .await?;
             let row = tx.row(BY_CA, &[ca.into()]).await?;
             tx.finish_unannounced().await?;
-            let kept = match &row {
-                Some(row) => row
-                    .get::<Option<String>>("url")?
-                    .zip(row.get::<Option<Vec<u8>>>("sealed_credentials")?),
-                None => None,
-            };
+            let kept = row.as_ref().map_or(Ok(None), kept)?;
             Ok(match kept {
-                Some((url, sealed_credentials)) => AccountClaim::Kept(AcmeAccount {
-                    url,
-                    sealed_credentials,
-                }),
+                Some(account) => AccountClaim::Kept(account),
                 None if claimed == 1 => AccountClaim::Register,
                 None => AccountClaim::Busy,
             })
@@ -107,7 +136,101 @@ impl Store {
         self.timed("acme_account_keep", WRITE, work).await
     }
 
-    /// Leaves the registering of an account to whoever asks next.
+    /// Puts `to`, whose credentials `sealer` sealed, in the place of the account at `ca`. False, and nothing is changed, where that has
+    /// other credentials than `from` by now: somebody else was faster.
+    pub async fn change_acme_account(
+        &self,
+        ca: &str,
+        (from, to): (&AcmeAccount, &AcmeAccount),
+        change: AccountChange,
+        sealer: &Sealer,
+    ) -> Result<bool, StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            tx.lock(KEYS_LOCK).await?;
+            signing_keys::check_sealed_by(&mut tx, sealer).await?;
+            let now = tx.now().0;
+            let changed = tx
+                .run(
+                    "update acme_accounts set url = $3, sealed_credentials = $4, updated_at = $5 \
+                     where ca = $1 and sealed_credentials = $2",
+                    &[
+                        ca.into(),
+                        from.sealed_credentials.as_slice().into(),
+                        (&to.url).into(),
+                        to.sealed_credentials.as_slice().into(),
+                        now.into(),
+                    ],
+                )
+                .await?;
+            if changed == 0 {
+                return Ok(false);
+            }
+            tx.audit(change.action(), ca, &to.url).await?;
+            tx.finish_unannounced().await?;
+            Ok(true)
+        };
+        self.timed("acme_account_change", WRITE, work).await
+    }
+
+    /// Leaves it to `holder` for a while to tell the CA something of the account that is kept; false where that is another's.
+    pub async fn lease_acme_account(&self, ca: &str, holder: &str) -> Result<bool, StoreError> {
+        let work = async {
+            let mut tx = self.writing().await?;
+            let now = tx.now();
+            let leased = tx
+                .run(
+                    "update acme_accounts set lease_holder = $2, lease_until = $3 \
+                     where ca = $1 and url is not null and lease_until <= $4",
+                    &[
+                        ca.into(),
+                        holder.into(),
+                        now.plus(REGISTERING).0.into(),
+                        now.0.into(),
+                    ],
+                )
+                .await?;
+            tx.finish_unannounced().await?;
+            Ok(leased == 1)
+        };
+        self.timed("acme_account_lease", WRITE, work).await
+    }
+
+    /// The account at `ca`, if there is one.
+    pub async fn acme_account(&self, ca: &str) -> Result<Option<AcmeAccount>, StoreError> {
+        let work = async {
+            let row = self.inner.reading().await?.row(BY_CA, &[ca.into()]).await?;
+            row.map_or(Ok(None), |row| kept(&row))
+        };
+        self.timed("acme_account", READ, work).await
+    }
+
+    /// Every account, by its CA.
+    pub async fn acme_accounts(&self) -> Result<Vec<AcmeAccountRow>, StoreError> {
+        let work = async {
+            let mut session = self.inner.reading().await?;
+            let rows = session
+                .rows(
+                    "select ca, url, sealed_credentials, created_at from acme_accounts where url is not null order by ca",
+                    &[],
+                )
+                .await?;
+            let mut all = Vec::with_capacity(rows.len());
+            for row in &rows {
+                if let Some(account) = kept(row)? {
+                    all.push(AcmeAccountRow {
+                        ca: row.get("ca")?,
+                        account,
+                        created_at: row.get("created_at")?,
+                    });
+                }
+            }
+            Ok(all)
+        };
+        self.timed("acme_accounts", READ, work).await
+    }
+
+    /// Leaves the registering of an account, or what there is to tell of it, to whoever asks next.
     pub async fn release_acme_account(&self, ca: &str, holder: &str) -> Result<(), StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
@@ -129,6 +252,17 @@ impl Store {
         };
         self.timed("acme_account_url", READ, work).await
     }
+}
+
+/// The account of a row; nothing while it is being registered.
+fn kept(row: &Row) -> Result<Option<AcmeAccount>, StoreError> {
+    let url = row.get::<Option<String>>("url")?;
+    let sealed = row.get::<Option<Vec<u8>>>("sealed_credentials")?;
+    let account = |(url, sealed_credentials)| AcmeAccount {
+        url,
+        sealed_credentials,
+    };
+    Ok(url.zip(sealed).map(account))
 }
 
 /// One account's sealed credentials, where there are any.

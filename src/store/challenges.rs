@@ -53,6 +53,9 @@ pub trait ChallengeSource: Send + Sync + 'static {
         &'a self,
         name: &'a Hostname,
     ) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+    /// Whether there was something at `label` in our own zone when anybody last looked. Asks nobody, and says nothing of now: it tells
+    /// questions that are likely meant from made-up ones.
+    fn had_dns01(&self, label: &str) -> bool;
     /// The TXT values at `label` in our own zone ([`delegation_label`]), the latest first.
     fn dns01<'a>(&'a self, label: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
 }

@@ -19,7 +19,9 @@ mod accounts;
 mod advance;
 mod due;
 mod fail;
+mod followed;
 mod intent;
+mod kept_account;
 mod ladder;
 mod limits;
 mod look_after;
@@ -28,6 +30,7 @@ mod seams;
 mod setback;
 
 pub use intent::{LOOK_EVERY, Wake, own_names, own_names_to_order};
+pub use kept_account::{AccountError, KeptAccount};
 pub use limits::{Limits, Outcome};
 pub use seams::{
     AskedOrder, CaFacts, ChallengeBoard, Cleared, CoveredByFiles, DomainLife, Preflight,
@@ -38,7 +41,7 @@ use accounts::Accounts;
 use intent::Look;
 use setback::Setback;
 
-use crate::acme::{AcmeError, Ca};
+use crate::acme::{AcmeError, CALL, Ca};
 use crate::clock::{Clock, Timestamp};
 use crate::config::CertificateKey;
 use crate::metrics::Metrics;
@@ -52,6 +55,8 @@ const AT_ONCE: u32 = 32;
 /// A step that takes longer is cut short: behind it the lease must still last.
 const STEP: Duration = Duration::from_secs(50);
 const _: () = assert!(STEP.as_secs() < ORDER_LEASE.as_secs());
+/// What a CA does not answer in time is the CA's failure, and not one of the step.
+const _: () = assert!(CALL.as_secs() < STEP.as_secs());
 /// While nothing is known to be due, it is looked for this often: the command line wakes nobody.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
@@ -139,7 +144,7 @@ enum StepError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Acme(#[from] AcmeError),
-    #[error("another node is registering the account")]
+    #[error("another node is registering the account, or changing it")]
     Busy,
     #[error("the lease has ended, or the name is wanted no more")]
     Lost,
@@ -315,6 +320,16 @@ impl Issuer {
     /// Whether an order here is one that the CA itself asked for (RFC 9773 section 5).
     fn may_replace(&self, order: &CertificateOrder) -> bool {
         order.window.is_some() && order.issued_by.as_deref() == Some(self.ca.id())
+    }
+}
+
+impl From<AccountError> for StepError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Store(error) => Self::Store(error),
+            AccountError::Acme(error) => Self::Acme(error),
+            AccountError::Busy | AccountError::None => Self::Busy,
+        }
     }
 }
 

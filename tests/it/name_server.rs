@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use hickory_server::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_server::proto::rr::{Name, RData, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 use vestibule::model::challenge::{delegation_label, txt_value};
 use vestibule::model::{ChallengeKind, Hostname};
@@ -14,8 +14,11 @@ use vestibule::store::{Challenge, Store};
 
 use crate::harness::client::PATIENCE;
 use crate::harness::edge::Edge;
+use crate::harness::eventually;
 use crate::harness::postgres;
 use crate::harness::upstream::TestUpstream;
+
+mod floods;
 
 const ZONE: &str =
     "[acme_dns]\nlisten = [\"127.0.0.1:0\"]\nzone = \"acme.test\"\nname_server = \"ns.test\"\n";
@@ -37,11 +40,15 @@ async fn by_datagram(server: SocketAddr, name: &str) -> Message {
     Message::from_vec(&answer[..length]).unwrap()
 }
 
-async fn by_connection(stream: &mut TcpStream, name: &str) -> Message {
+/// A question as it goes over a connection.
+fn framed(name: &str) -> Vec<u8> {
     let question = question(name);
     let length = u16::try_from(question.len()).unwrap();
-    stream.write_u16(length).await.unwrap();
-    stream.write_all(&question).await.unwrap();
+    [length.to_be_bytes().to_vec(), question].concat()
+}
+
+async fn by_connection(stream: &mut TcpStream, name: &str) -> Message {
+    stream.write_all(&framed(name)).await.unwrap();
     let mut answer = vec![0; usize::from(stream.read_u16().await.unwrap())];
     stream.read_exact(&mut answer).await.unwrap();
     Message::from_vec(&answer).unwrap()
@@ -123,6 +130,43 @@ async fn silent_connections_are_closed_and_keep_nobody_from_asking() {
         let end = timeout(PATIENCE, stream.read_to_end(&mut said)).await;
         assert!(end.unwrap().is_err() || said.is_empty());
     }
+}
+
+/// A connection from another of this machine's addresses.
+async fn connect_from(source: [u8; 4], server: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    socket.connect(server).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_source_leaves_connections_for_others() {
+    let upstream = TestUpstream::echo();
+    let edge = Edge::with(upstream.address).config(ZONE).start().await;
+    let server = edge.addresses().name_server[0];
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        held.push(connect_from([127, 0, 0, 2], server).await);
+    }
+    for _ in 0..20 {
+        let mut more = connect_from([127, 0, 0, 2], server).await;
+        let end = timeout(PATIENCE, more.read_to_end(&mut Vec::new())).await;
+        end.expect("it is closed").ok();
+    }
+    // These are older, so that it was not their age for which the others were closed.
+    let mut other = connect_from([127, 0, 0, 3], server).await;
+    for stream in held.iter_mut().chain([&mut other]) {
+        let answer = by_connection(stream, "acme.test").await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+    }
+    // What one gives back can be had again.
+    drop(held);
+    eventually("another connection", async || {
+        let mut again = connect_from([127, 0, 0, 2], server).await;
+        let asked = again.write_all(&framed("acme.test")).await.is_ok();
+        (asked && again.read_u16().await.is_ok()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

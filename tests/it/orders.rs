@@ -19,11 +19,13 @@ use vestibule::tasks::certificates::{CertificateParts, Certificates, Issuer, Lim
 
 use crate::store::{Place, by, create, on_both_engines, pattern};
 
+mod accounts;
 mod board;
 mod ca;
 mod deaths;
 mod fairness;
 mod life;
+mod refusals;
 mod setbacks;
 mod simulation;
 
@@ -40,6 +42,7 @@ struct World {
     life: Arc<Life>,
     own: Vec<DomainPattern>,
     limits: Limits,
+    challenges: Vec<ChallengeKind>,
     look_every: Duration,
     nodes: Arc<AtomicU64>,
 }
@@ -74,6 +77,7 @@ impl World {
             life: Arc::default(),
             own: Vec::new(),
             limits: Limits::default(),
+            challenges: ChallengeKind::ALL.to_vec(),
             look_every: HOUR * 6,
             nodes: Arc::default(),
             place: Arc::new(place),
@@ -91,6 +95,7 @@ impl World {
             life: Arc::clone(&self.life),
             own: self.own.clone(),
             limits: self.limits,
+            challenges: self.challenges.clone(),
             look_every: self.look_every,
             nodes: Arc::clone(&self.nodes),
         }
@@ -107,29 +112,32 @@ impl World {
 
     /// Another node that others can wake.
     fn woken_by(&self, wake: &Arc<Wake>) -> Arc<Certificates> {
+        let seen = |ca: &Arc<ScriptedCa>| Arc::new(Handle(Arc::clone(ca))) as Arc<dyn Ca>;
+        self.node_of(self.cas.iter().map(seen).collect(), wake)
+    }
+
+    /// Another node that orders of `cas`.
+    fn node_of(&self, cas: Vec<Arc<dyn Ca>>, wake: &Arc<Wake>) -> Arc<Certificates> {
         let number = self.nodes.fetch_add(1, Ordering::Relaxed);
         let file = self.place.settings.secret_key_file.clone();
-        let issuer = |ca: &Arc<ScriptedCa>| {
-            let ca = Handle(Arc::clone(ca));
-            Issuer {
-                label: ca.id().to_owned(),
-                ca: Arc::new(ca),
-                profile: None,
-                challenges: ChallengeKind::ALL.to_vec(),
-                caa_identities: Vec::new(),
-                key: CertificateKey::EcdsaP256,
-                limits: self.limits,
-            }
+        let issuer = |ca: Arc<dyn Ca>| Issuer {
+            label: ca.id().to_owned(),
+            ca,
+            profile: None,
+            challenges: self.challenges.clone(),
+            caa_identities: Vec::new(),
+            key: CertificateKey::EcdsaP256,
+            limits: self.limits,
         };
         Certificates::new(CertificateParts {
             store: self.store.clone(),
-            issuers: self.cas.iter().map(issuer).collect(),
+            issuers: cas.into_iter().map(issuer).collect(),
             own: self.own.clone(),
             covered: Box::new(|_| None),
             preflight: Arc::clone(&self.looks) as _,
             board: Arc::clone(&self.board) as _,
             life: Arc::clone(&self.life) as _,
-            sealed_with: Box::new(move || Sealer::open(&file).unwrap()),
+            sealed_with: Arc::new(move || Sealer::open(&file).unwrap()),
             clock: self.place.clock.clone(),
             metrics: Metrics::new(0).unwrap(),
             holder: format!("node {number}"),

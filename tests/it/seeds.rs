@@ -67,4 +67,6 @@ macro_rules! replayed {
     };
 }
 
-replayed! { host path configuration forwarded token snapshot frames request }
+replayed! {
+    host path configuration forwarded token snapshot frames request dns_answer dns_question
+}

@@ -154,6 +154,12 @@ impl ChallengeSource for OpenChallenges {
             .boxed()
     }
 
+    fn had_dns01(&self, label: &str) -> bool {
+        let last = self.last.borrow();
+        let standing = last.standing.as_ref();
+        standing.is_ok_and(|standing| standing.dns01.contains_key(label))
+    }
+
     fn dns01<'a>(&'a self, label: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
         // A name and the wildcard below it are shown at one label: whoever has read the one may miss the other.
         let find = move |standing: &Standing| standing.dns01.get(label).cloned();

@@ -1,14 +1,21 @@
 //! Accounts at the CAs: registered by whichever node first needs one, opened once by each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::followed::Followed;
+use super::kept_account::KeptAccount;
 use super::{Certificates, StepError};
-use crate::acme::{AcmeError, CaAccount, OpenedAccount};
+use crate::acme::{AcmeError, CaAccount};
+use crate::clock::Timestamp;
 use crate::model::{Causes, Secret};
-use crate::store::{AccountClaim, AcmeAccount};
+use crate::store::AccountClaim;
 use crate::tasks::certificates::seams::CaFacts;
+
+/// How long a CA that would not hear whom to write to is left alone with it.
+const TELL_AGAIN: Duration = Duration::from_secs(3600);
 
 /// An account that is open, and what is known of its CA.
 #[derive(Clone)]
@@ -22,11 +29,14 @@ pub(super) struct Opened {
 /// The accounts, in the order of the CAs.
 pub(super) struct Accounts(Vec<Mutex<Place>>);
 
+/// Of one CA.
 #[derive(Default)]
 struct Place {
     open: Option<Opened>,
     /// The address of the last one that its CA did not know any more.
     lost: Option<String>,
+    /// When it is looked at whether the CA knows whom to write to; never again once it does.
+    tell_at: Option<Timestamp>,
 }
 
 impl Accounts {
@@ -50,27 +60,33 @@ impl Certificates {
         let place = self.accounts.0.get(at).ok_or(StepError::Lost)?;
         // Whoever else needs it waits: one of them is enough.
         let mut place = place.lock().await;
-        if let Some(opened) = &place.open {
-            return Ok(opened.clone());
+        let opened = match &place.open {
+            Some(opened) => opened.clone(),
+            None => {
+                let opened = self.open_account(at).await?;
+                place.open = Some(opened.clone());
+                place.tell_at = Some(self.parts.clock.now());
+                opened
+            }
+        };
+        if place.tell_at.is_some_and(|at| at <= self.parts.clock.now()) {
+            place.tell_at = self.tell_contact(at).await;
         }
+        Ok(opened)
+    }
+
+    async fn open_account(&self, at: usize) -> Result<Opened, StepError> {
         let issuer = &self.parts.issuers[at];
         let directory = issuer.ca.directory().await?;
-        let ca = issuer.ca.id();
-        let account = match self
-            .parts
-            .store
-            .claim_acme_account(ca, &self.parts.holder)
-            .await?
-        {
+        let (ca, store) = (issuer.ca.id(), &self.parts.store);
+        let account = self.kept_account(at);
+        let (opened, kept) = match store.claim_acme_account(ca, &self.parts.holder).await? {
             AccountClaim::Busy => return Err(StepError::Busy),
-            AccountClaim::Kept(kept) => self.reopen(at, &kept).await?,
+            AccountClaim::Kept(kept) => account.open(kept).await?,
             AccountClaim::Register => {
-                let registered = self.register(at).await;
+                let registered = account.register().await;
                 if registered.is_err() {
-                    self.parts
-                        .store
-                        .release_acme_account(ca, &self.parts.holder)
-                        .await?;
+                    store.release_acme_account(ca, &self.parts.holder).await?;
                 }
                 registered?
             }
@@ -82,15 +98,13 @@ impl Certificates {
         let facts = CaFacts {
             id: ca.to_owned(),
             caa_identities,
-            account_url: account.url,
+            account_url: opened.url,
         };
-        let opened = Opened {
-            account: account.account,
+        Ok(Opened {
+            account: Arc::new(Followed::new(account, opened.account, kept)),
             facts: Arc::new(facts),
             renewal_info: directory.renewal_info,
-        };
-        place.open = Some(opened.clone());
-        Ok(opened)
+        })
     }
 
     /// The CA number `at` does not know the account. True where another node has noticed before and registered one anew; else this node
@@ -108,46 +122,22 @@ impl Certificates {
         Ok(false)
     }
 
-    async fn reopen(&self, at: usize, kept: &AcmeAccount) -> Result<OpenedAccount, StepError> {
-        let issuer = &self.parts.issuers[at];
-        let purpose = AcmeAccount::purpose(issuer.ca.id());
-        let saved = self.unseal(&purpose, &kept.sealed_credentials)?;
-        let account = issuer.ca.open_account(Some(&saved)).await?;
-        if account.url != kept.url || account.credentials.is_some() {
-            self.keep(at, &account, account.credentials.as_ref().unwrap_or(&saved))
-                .await?;
-        }
-        Ok(account)
-    }
-
-    async fn register(&self, at: usize) -> Result<OpenedAccount, StepError> {
-        let account = self.parts.issuers[at].ca.open_account(None).await?;
-        let Some(credentials) = &account.credentials else {
-            let what = "the CA opened an account whose key nobody has".to_owned();
-            return Err(AcmeError::Unusable { what }.into());
-        };
-        self.keep(at, &account, credentials).await?;
-        Ok(account)
-    }
-
-    async fn keep(
-        &self,
-        at: usize,
-        account: &OpenedAccount,
-        credentials: &Secret,
-    ) -> Result<(), StepError> {
+    /// Tells the CA number `at` whom to write to, where it has heard something else; when to look again. What a CA thinks of an address
+    /// keeps nobody from ordering.
+    async fn tell_contact(&self, at: usize) -> Option<Timestamp> {
+        let told = self.kept_account(at).tell_contact(&self.parts.holder).await;
+        let error = told.err()?;
         let ca = self.parts.issuers[at].ca.id();
-        let sealer = self.sealer()?;
-        let kept = AcmeAccount {
-            url: account.url.clone(),
-            sealed_credentials: sealer.seal(&AcmeAccount::purpose(ca), credentials.expose()),
-        };
-        self.parts
-            .store
-            .keep_acme_account(ca, &kept, &sealer)
-            .await?;
-        tracing::info!(ca, account = account.url, "an account at a CA is ready");
-        Ok(())
+        tracing::warn!(ca, error = %Causes(&error), "a CA has not heard whom to write to");
+        Some(self.parts.clock.now().plus(TELL_AGAIN))
+    }
+
+    fn kept_account(&self, at: usize) -> KeptAccount {
+        KeptAccount {
+            store: self.parts.store.clone(),
+            ca: Arc::clone(&self.parts.issuers[at].ca),
+            sealed_with: Arc::clone(&self.parts.sealed_with),
+        }
     }
 
     /// Opens what the store holds sealed.

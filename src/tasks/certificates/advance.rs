@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::accounts::Opened;
-use super::limits::Outcome;
+use super::limits::{Outcome, identifier};
 use super::setback::Setback;
 use super::{Certificates, Next, StepError, ladder};
 use crate::acme::{
@@ -54,14 +54,27 @@ impl Certificates {
         url: &str,
         view: &OrderView,
     ) -> Result<Next, StepError> {
+        let kinds = self.parts.issuers[self.issuer_of(order)].kinds_for(&order.pattern);
         for authorization in &view.authorizations {
             match authorization.state {
                 AuthorizationState::Valid => {}
                 AuthorizationState::Invalid => {
                     return self.fail_order(order, view, problem_of(view)).await;
                 }
+                // Nothing is shown for a name that nobody ordered for, whatever a CA may want.
+                AuthorizationState::Pending
+                    if authorization.name.as_str() != identifier(&order.pattern) =>
+                {
+                    let what = format!(
+                        "the CA wants to be shown control of {}, which is not what was ordered",
+                        authorization.name
+                    );
+                    return self
+                        .fail_order_with(order, view, Setback::of_ca(what))
+                        .await;
+                }
                 AuthorizationState::Pending => {
-                    let Some(challenge) = chosen(authorization, order.kind) else {
+                    let Some(challenge) = chosen(authorization, order.kind, &kinds) else {
                         let what = "the CA offers no kind of challenge that can be met";
                         return self
                             .fail_order_with(order, view, Setback::of_ca(what))
@@ -218,17 +231,20 @@ impl Certificates {
     }
 }
 
-/// The challenge that control is shown with: the one that the CA has been told of, else the kind that was settled on, else the first there
-/// is. The kind of the last is one that nobody looked at before; it is better than none.
-fn chosen(
-    authorization: &AuthorizationView,
-    kind: Option<ChallengeKind>,
-) -> Option<&OfferedChallenge> {
+/// The challenge that control is shown with: the one that the CA has been told of, else the kind that was settled on, else the first of
+/// those that the CA may be asked for, as the operator prefers them. The kind of the last is one that nobody looked at before; it is better
+/// than none.
+fn chosen<'a>(
+    authorization: &'a AuthorizationView,
+    settled: Option<ChallengeKind>,
+    allowed: &[ChallengeKind],
+) -> Option<&'a OfferedChallenge> {
     let offered = || authorization.challenges.iter();
+    let of = |kind: ChallengeKind| offered().find(|challenge| challenge.kind == kind);
     offered()
         .find(|challenge| challenge.answered)
-        .or_else(|| offered().find(|challenge| Some(challenge.kind) == kind))
-        .or_else(|| offered().next())
+        .or_else(|| of(settled?))
+        .or_else(|| allowed.iter().copied().find_map(of))
 }
 
 fn published(

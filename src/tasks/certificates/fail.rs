@@ -44,6 +44,13 @@ impl Certificates {
                 }
                 order.restarts = 0;
             }
+            StepError::Acme(AcmeError::NotReplaced(problem))
+                if order.stage == OrderStage::Placing =>
+            {
+                let (hostname, why) = (&order.pattern, &problem.detail);
+                tracing::info!(%hostname, why, "the CA takes no order as a renewal: an ordinary one follows");
+                return self.place_plainly(order).await;
+            }
             // It may be the wish to replace a certificate that the CA does not like.
             StepError::Acme(AcmeError::Refused(_)) if order.stage == OrderStage::Placing => {
                 order.window = None;
@@ -73,11 +80,17 @@ impl Certificates {
         let at = self.issuer_of(order);
         let issuer = &self.parts.issuers[at];
         let (ca, now) = (issuer.ca.id(), self.parts.clock.now());
-        let refunds = match order.stage {
-            OrderStage::Due | OrderStage::Kept => Vec::new(),
-            _ => issuer.limits.refunds(order, ca, setback.outcome()),
+        let under_way = matches!(order.stage, OrderStage::Placing | OrderStage::Placed);
+        // What was taken at a CA that is configured no more is nobody else's to give back or to be blamed for.
+        let gone = under_way && self.placed_at(order).is_none();
+        let refunds = match under_way && !gone {
+            true => issuer.limits.refunds(order, ca, setback.outcome()),
+            false => Vec::new(),
         };
-        self.count(at, setback.result());
+        match gone {
+            true => order.ca = None,
+            false => self.count(at, setback.result()),
+        }
         tracing::info!(hostname = %order.pattern, ca, ?setback, "no certificate yet");
         if let Some(hold) = setback.hold() {
             self.parts.store.hold_ca(ca, now.plus(hold)).await?;

@@ -60,11 +60,17 @@ pub(super) fn renew_at(not_before: i64, not_after: i64, rng: &mut impl Rng) -> i
     not_after.saturating_sub(left).saturating_sub(early)
 }
 
-/// A moment of a CA's window, by chance (RFC 9773 section 4.2), before the certificate expires. One that is past means now.
-pub(super) fn moment_of((start, end): (i64, i64), not_after: i64, rng: &mut impl Rng) -> i64 {
-    // A window behind the end of its certificate would lead to a gap.
-    let start = start.min(not_after);
-    let end = end.min(not_after).max(start);
+/// A moment of a CA's window, by chance (RFC 9773 section 4.2). One that is past means now. However late the window is, there is time left
+/// for a renewal that does not succeed at once: a sixth of the certificate's life, or three days.
+pub(super) fn moment_of(
+    (start, end): (i64, i64),
+    (not_before, not_after): (i64, i64),
+    rng: &mut impl Rng,
+) -> i64 {
+    let life = not_after.saturating_sub(not_before).max(0);
+    let latest = not_after.saturating_sub((life / 6).min(millis(DAY * 3)));
+    let start = start.min(latest);
+    let end = end.min(latest).max(start);
     rng.random_range(start..=end)
 }
 
@@ -135,11 +141,14 @@ mod tests {
         }
 
         #[test]
-        fn a_window_is_met_and_its_certificate_never_outlived(start in 0..1_000_i64, long in 0..1_000_i64, end_of_life in 0..2_000_i64, seed in any::<u64>()) {
+        fn a_window_is_met_and_leaves_time_before_the_end(start in 0..1_000_i64, long in 0..1_000_i64, life in 0..2_000_i64, seed in any::<u64>()) {
             let mut rng = StdRng::seed_from_u64(seed);
-            let at = moment_of((start, start + long), end_of_life, &mut rng);
-            prop_assert!(at >= start.min(end_of_life) && at <= start + long);
-            prop_assert!(at <= end_of_life);
+            let hours = |count: i64| count * 3_600_000;
+            let window = (hours(start), hours(start + long));
+            let at = moment_of(window, (0, hours(life)), &mut rng);
+            let latest = hours(life) - (hours(life) / 6).min(millis(DAY * 3));
+            prop_assert!(at >= window.0.min(latest) && at <= window.1);
+            prop_assert!(at <= latest);
         }
     }
 }

@@ -106,7 +106,7 @@ impl Limits {
 }
 
 /// The name that control is shown of: `*.x` and `x` are one.
-fn identifier(pattern: &DomainPattern) -> &str {
+pub(super) fn identifier(pattern: &DomainPattern) -> &str {
     let (DomainPattern::Exact(name) | DomainPattern::Wildcard(name)) = pattern;
     name.as_str()
 }

@@ -76,8 +76,11 @@ impl Certificates {
     fn take(&self, order: &mut CertificateOrder, told: &RenewalWindow) {
         let (now, window) = (self.parts.clock.now(), (told.start, told.end));
         if order.window != Some(window) {
-            let not_after = order.not_after.unwrap_or(i64::MAX);
-            let moment = self.chance(|rng| ladder::moment_of(window, not_after, rng));
+            let life = (
+                order.not_before.unwrap_or(0),
+                order.not_after.unwrap_or(i64::MAX),
+            );
+            let moment = self.chance(|rng| ladder::moment_of(window, life, rng));
             if let Some(why) = &told.explanation {
                 tracing::info!(hostname = %order.pattern, why, "a CA wants a certificate renewed");
             }

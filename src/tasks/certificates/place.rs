@@ -3,7 +3,8 @@
 use rand::Rng;
 
 use super::accounts::Opened;
-use super::setback::Setback;
+use super::limits::Outcome;
+use super::setback::{self, Setback};
 use super::{Certificates, Next, StepError};
 use crate::acme::{NewOrder, new_key};
 use crate::clock::Timestamp;
@@ -173,6 +174,28 @@ impl Certificates {
             }
             Placing::NotBefore(at) => Ok(Some(at)),
             Placing::Lost => Err(StepError::Lost),
+        }
+    }
+
+    /// Makes an ordinary order of one that the CA does not take in the place of a certificate: due at once, at its own price, with what the
+    /// first one did not use given back. No failure of anybody's.
+    pub(super) async fn place_plainly(
+        &self,
+        order: &mut CertificateOrder,
+    ) -> Result<(), StepError> {
+        let issuer = &self.parts.issuers[self.issuer_of(order)];
+        let refunds = issuer
+            .limits
+            .refunds(order, issuer.ca.id(), Outcome::Neither);
+        setback::end(order);
+        order.window = None;
+        order.attempts = order.attempts.saturating_sub(1);
+        order.next_at = self.parts.clock.now().0;
+        let (store, holder) = (&self.parts.store, &self.parts.holder);
+        let saved = store.save_order(order, holder, Hold::Release, &refunds);
+        match saved.await? {
+            true => Ok(()),
+            false => Err(StepError::Lost),
         }
     }
 

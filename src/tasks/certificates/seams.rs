@@ -1,5 +1,7 @@
 //! What ordering certificates needs of the rest of the product.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
 use crate::clock::Timestamp;
@@ -89,4 +91,4 @@ pub trait DomainLife: Send + Sync + 'static {
 pub type CoveredByFiles = Box<dyn Fn(&DomainPattern) -> Option<Timestamp> + Send + Sync>;
 
 /// The key that seals the store now; `None` where it cannot be had. Asked each time, because the store may be sealed anew.
-pub type SealedWith = Box<dyn Fn() -> Option<Sealer> + Send + Sync>;
+pub type SealedWith = Arc<dyn Fn() -> Option<Sealer> + Send + Sync>;

@@ -15,8 +15,9 @@ use crate::store::{CertificateOrder, OrderStage};
 const FAILURES_OF_A_CA: u32 = 3;
 /// Who asks to wait for longer than this is not waited for, where there is another one.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
-/// No CA is obeyed for longer.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+/// No CA is obeyed for longer: one answer must not stop all orders for days, renewals near their end among them. To be asked once a day is
+/// no burden to it.
+const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Why an order did not bring a certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,9 +44,7 @@ impl Setback {
     pub(super) fn of(error: &AcmeError, pattern: &DomainPattern) -> Self {
         let what = Causes(error).to_string();
         match error {
-            AcmeError::AccountUnknown | AcmeError::OrderUnknown => Self::Forgotten(what),
-            // Another order has replaced the certificate: as RFC 9773 section 5 wants it, an ordinary one follows.
-            AcmeError::Refused(problem) if problem.kind == "alreadyReplaced" => {
+            AcmeError::AccountUnknown | AcmeError::OrderUnknown | AcmeError::NotReplaced(_) => {
                 Self::Forgotten(what)
             }
             AcmeError::Refused(problem) if is_the_names_fault(problem) => Self::Name(what),

@@ -237,19 +237,22 @@ async fn an_account_gets_another_key() {
     let ca = ca(&pebble.issuer());
     let opened = account(&ca).await;
     let old = opened.credentials.unwrap();
-    let new = opened.account.roll_key().await.unwrap();
+    let kept = ca.with_next_key(&old).unwrap();
+    assert_eq!(key_of(&kept), key_of(&old), "nobody has been told yet");
+    let new = ca.change_key(&kept).await.unwrap();
     assert_ne!(key_of(&old), key_of(&new));
-    opened.account.place(&order(&["a.example"])).await.unwrap();
-    let reopened = ca.open_account(Some(&new)).await.unwrap();
-    assert_eq!(reopened.url, opened.url);
-    reopened
-        .account
-        .place(&order(&["a.example"]))
-        .await
-        .unwrap();
+    for saved in [&new, &kept] {
+        let reopened = ca.open_account(Some(saved)).await.unwrap();
+        assert_eq!(reopened.url, opened.url);
+        let account = reopened.account;
+        account.place(&order(&["a.example"])).await.unwrap();
+    }
     let stale = ca.open_account(Some(&old)).await.unwrap();
     let placed = stale.account.place(&order(&["a.example"])).await;
     assert!(matches!(placed, Err(AcmeError::Refused(_))), "{placed:?}");
+    // Done once more it is done.
+    let again = ca.change_key(&kept).await.unwrap();
+    assert_eq!(key_of(&again), key_of(&new));
 }
 
 #[tokio::test]

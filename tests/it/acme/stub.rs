@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule::acme::RenewalWindow;
+use vestibule::acme::{AccountFacts, RenewalWindow};
 use vestibule::config::ExternalAccount;
 use vestibule::model::Secret;
 
@@ -155,14 +155,15 @@ async fn a_renewal_says_what_it_takes_the_place_of() {
     wanted.replaces = Some(first.der.clone());
     account.place(&wanted).await.unwrap();
     assert_eq!(stub.orders()[1].replaces, Some(first.id()));
-    // It was replaced already: the order is placed all the same.
-    account.place(&wanted).await.unwrap();
-    assert_eq!(stub.orders()[2].replaces, None);
-    // What no CA knows, and what is no certificate.
+    // It was replaced already: that there may be another order, at another price, is for others to say.
+    let refused = account.place(&wanted).await.unwrap_err();
+    assert!(matches!(&refused, AcmeError::NotReplaced(it) if it.kind == "alreadyReplaced"));
+    assert_eq!(stub.orders().len(), 2);
+    // What is no certificate replaces none.
     wanted.replaces = Some(b"nonsense".to_vec());
     account.place(&wanted).await.unwrap();
-    assert_eq!(stub.orders()[3].replaces, None);
-    assert_eq!(stub.requests(Kind::NewOrder), 5);
+    assert_eq!(stub.orders()[2].replaces, None);
+    assert_eq!(stub.requests(Kind::NewOrder), 4);
 }
 
 #[tokio::test]
@@ -179,6 +180,27 @@ async fn a_ca_that_does_not_repeat_what_is_replaced_gets_one_order() {
     let url = account.place(&wanted).await.unwrap();
     assert_eq!(stub.orders().len(), 2);
     assert_eq!(account.look(&url).await.unwrap().state, OrderState::Pending);
+}
+
+#[tokio::test]
+async fn an_account_whose_contact_has_changed_says_so_once() {
+    let stub = StubCa::start().await;
+    let mut issuer = stub.issuer();
+    issuer.contact = vec!["mailto:ops@example.com".to_owned()];
+    let before = ca(&issuer);
+    let saved = account(&before).await.credentials.unwrap();
+    assert!(!before.has_news(&saved).unwrap(), "told when it was made");
+    for contact in [vec!["mailto:other@example.com".to_owned()], Vec::new()] {
+        issuer.contact.clone_from(&contact);
+        let after = ca(&issuer);
+        assert!(after.has_news(&saved).unwrap());
+        let told = after.tell_contact(&saved).await.unwrap();
+        assert!(!after.has_news(&told).unwrap());
+        assert_eq!(stub.contacts(), [serde_json::json!(contact)]);
+        let facts = AccountFacts::of(&told).unwrap();
+        assert_eq!(facts.contact, Some(contact));
+    }
+    assert_eq!(stub.requests(Kind::Account), 2);
 }
 
 #[tokio::test]

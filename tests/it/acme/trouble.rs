@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use vestibule::model::Secret;
+
 use crate::harness::stub_ca::{Instead, Kind, Rules, StubCa};
 
 use super::*;
@@ -96,21 +98,45 @@ async fn g13_a_ca_in_trouble_is_unavailable_whatever_it_says() {
 async fn g13_a_ca_that_is_down_or_has_no_directory_is_unavailable() {
     let stub = StubCa::start().await;
     stub.rules(|rules| rules.down(503));
-    let first = ca(&stub.issuer());
+    let clock = Clock::system();
+    let first = AcmeCa::new(&stub.issuer(), clock.clone()).unwrap();
     let refused = first.open_account(None).await.err().unwrap();
     assert!(matches!(refused, AcmeError::Unavailable { .. }));
     assert_eq!(stub.requests(Kind::Directory), 1);
     assert_eq!(stub.requests(Kind::NewAccount), 0);
     stub.rules(Rules::behave);
     for trouble in [Instead::Huge(2 << 20), Instead::Page(200)] {
+        clock.shift(10_000);
         stub.rules(|rules| rules.instead_times(Kind::Directory, trouble, 1));
         let refused = first.directory().await.unwrap_err();
         assert!(matches!(refused, AcmeError::Unavailable { .. }));
     }
+    clock.shift(10_000);
     stub.rules(|rules| rules.refuse(Kind::Directory, 429, "rateLimited", Some("9")));
-    let refused = first.directory().await.unwrap_err();
-    assert!(matches!(refused, AcmeError::RateLimited { .. }));
-    assert_eq!(refused.retry_after(), Some(Duration::from_secs(9)));
+    // The second time it is what was remembered.
+    for _ in 0..2 {
+        let refused = first.directory().await.unwrap_err();
+        assert!(matches!(refused, AcmeError::RateLimited { .. }));
+        assert_eq!(refused.retry_after(), Some(Duration::from_secs(9)));
+    }
+}
+
+/// Each of a queue that asked for itself would wait for the one before it too, and the last of them for minutes.
+#[tokio::test]
+async fn g13_a_queue_for_a_directory_that_cannot_be_had_fails_at_once() {
+    let stub = StubCa::start().await;
+    stub.rules(|rules| rules.down(503));
+    let clock = Clock::system();
+    let ca = AcmeCa::new(&stub.issuer(), clock.clone()).unwrap();
+    let asked = futures_util::future::join_all((0..40).map(|_| ca.directory())).await;
+    let away = |it: &Result<_, _>| matches!(it, Err(AcmeError::Unavailable { .. }));
+    assert!(asked.iter().all(away));
+    assert_eq!(stub.requests(Kind::Directory), 1);
+    stub.rules(Rules::behave);
+    assert!(ca.directory().await.is_err(), "it is believed for a moment");
+    clock.shift(5_000);
+    ca.directory().await.unwrap();
+    assert_eq!(stub.requests(Kind::Directory), 2);
 }
 
 #[tokio::test]
@@ -205,30 +231,38 @@ async fn a_ca_that_says_nothing_does_not_hold_a_call() {
 async fn a_change_of_key_whose_answer_is_lost_locks_nobody_out() {
     let stub = StubCa::start().await;
     let ca = ca(&stub.issuer());
-    let account = account(&ca).await.account;
-    let works = async || account.place(&order(&["a.example"])).await.is_ok();
+    let first = account(&ca).await.credentials.unwrap();
+    let works = async |saved: &Secret| {
+        let account = ca.open_account(Some(saved)).await.unwrap().account;
+        account.place(&order(&["a.example"])).await.is_ok()
+    };
     // It is found out that it was done.
     stub.rules(|rules| rules.instead(Kind::KeyChange, Instead::Lost));
-    let first = account.roll_key().await.unwrap();
-    assert!(works().await);
+    let kept = ca.with_next_key(&first).unwrap();
+    let second = ca.change_key(&kept).await.unwrap();
+    assert!(works(&second).await && !works(&first).await);
     // That cannot be found out either: the next call does.
+    let kept = ca.with_next_key(&second).unwrap();
     stub.rules(|rules| rules.instead(Kind::NewAccount, Instead::Page(503)));
-    let refused = account.roll_key().await.unwrap_err();
+    let refused = ca.change_key(&kept).await.unwrap_err();
     assert!(matches!(refused, AcmeError::Unavailable { .. }));
     stub.rules(Rules::behave);
-    let changes = stub.requests(Kind::KeyChange);
-    let second = account.roll_key().await.unwrap();
-    assert_eq!(stub.requests(Kind::KeyChange), changes);
-    assert!(first != second && works().await);
-    let reopened = ca.open_account(Some(&second)).await.unwrap().account;
-    reopened.place(&order(&["a.example"])).await.unwrap();
+    assert_eq!(stub.key_changes(), 2);
+    let third = ca.change_key(&kept).await.unwrap();
+    assert_eq!(stub.key_changes(), 2);
+    assert!(second != third && works(&third).await);
+    // What was kept before is as good: the CA is asked which of the two it takes.
+    assert!(works(&kept).await);
     // It was not done.
+    let kept = ca.with_next_key(&third).unwrap();
     stub.rules(|rules| rules.instead(Kind::KeyChange, Instead::Page(503)));
-    account.roll_key().await.unwrap_err();
-    assert!(works().await);
+    ca.change_key(&kept).await.unwrap_err();
+    assert!(works(&kept).await && works(&third).await);
     stub.rules(Rules::behave);
-    account.roll_key().await.unwrap();
-    assert!(works().await);
+    // The one that was begun is gone on with, and no third key drawn.
+    assert!(ca.with_next_key(&kept).unwrap() == kept);
+    let fourth = ca.change_key(&kept).await.unwrap();
+    assert!(works(&fourth).await && !works(&third).await);
     assert_eq!(stub.contacts().len(), 1, "it is one account all the while");
 }
 

@@ -151,6 +151,11 @@ impl StubCa {
             .collect()
     }
 
+    /// How often an account got another key.
+    pub(crate) fn key_changes(&self) -> usize {
+        self.shared.books.lock().unwrap().key_changes
+    }
+
     /// Forgets every account; orders and certificates stay.
     pub(crate) fn forget_accounts(&self) {
         self.shared.books.lock().unwrap().accounts.clear();
@@ -189,6 +194,10 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
     };
     let mut answered = match told {
         Some(Instead::Silence) => std::future::pending().await,
+        Some(Instead::Mute) => {
+            usual().await;
+            std::future::pending().await
+        }
         Some(told @ Instead::Lost) => {
             usual().await;
             instead(told)

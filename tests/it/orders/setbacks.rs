@@ -294,7 +294,7 @@ async fn a_certificate_that_the_ca_does_not_want_to_replace_is_ordered_plainly(p
     world.verified("acme", "shop.acme.test").await;
     let node = world.node();
     world.work(&node, DAY * 19).await;
-    let refused = AcmeError::Refused(problem("alreadyReplaced", "by another order"));
+    let refused = AcmeError::NotReplaced(problem("alreadyReplaced", "by another order"));
     world.ca().books(|books| books.answers.push(refused));
     world.work(&node, DAY * 4).await;
     let orders = world.ca().orders_of("shop.acme.test");

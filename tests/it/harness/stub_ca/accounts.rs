@@ -83,6 +83,7 @@ impl Shared {
             return Err(malformed("it is about another account"));
         }
         books.accounts.get_mut(&account).unwrap().key = new;
+        books.key_changes += 1;
         Ok(shown(200, &json!({ "status": "valid" })))
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn instead(told: Instead) -> Response<Body> {
             .body(Body::empty())
             .unwrap(),
         Instead::Huge(size) => Response::new(vec![b' '; size].into()),
-        Instead::Silence => unreachable!("nothing is answered"),
+        Instead::Mute | Instead::Silence => unreachable!("nothing is answered"),
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Books {
     pub(super) orders: BTreeMap<u64, Placed>,
     pub(super) proofs: BTreeMap<u64, Proof>,
     pub(super) nonces: Vec<String>,
+    /// How often an account got another key.
+    pub(super) key_changes: usize,
     /// Certificate ids that an order has taken the place of.
     pub(super) replaced: Vec<String>,
 }

@@ -52,6 +52,8 @@ pub(crate) enum Instead {
     Huge(usize),
     /// What was asked for is done, and the answer is lost: a page with status 502.
     Lost,
+    /// What was asked for is done, and nothing is answered.
+    Mute,
     /// Nothing at all.
     Silence,
 }
