@@ -58,8 +58,12 @@ impl Config {
 
     /// Why `pattern` is not taken as a claim, on an operator's word (`trusted`) or to be proved.
     pub fn refuses_claim(&self, pattern: &DomainPattern, trusted: bool) -> Option<String> {
-        let lacks = || self.lacks_dns01(pattern).filter(|_| !trusted);
-        self.unclaimable(pattern).or_else(lacks)
+        let to_be_proved = || {
+            let kept = pattern.unprovable().map(str::to_owned);
+            kept.or_else(|| self.lacks_dns01(pattern))
+        };
+        let refused = self.unclaimable(pattern);
+        refused.or_else(|| to_be_proved().filter(|_| !trusted))
     }
 
     /// Why no tenant can be given `pattern`, on whosever word: it is the operator's own, stands for names that are, or is nobody's.

@@ -51,7 +51,7 @@ impl DomainPattern {
                 Self::Wildcard(_) => "it stands for every name of a top-level label",
             });
         }
-        if let Some(zone) = SPECIAL.iter().find(|zone| is_at_or_below(name, zone)) {
+        if let Some(zone) = SPECIAL.iter().find(|zone| is_at_or_below(name, zone.0)) {
             return Some(zone.1);
         }
         let suffix = psl::suffix(name.as_bytes())?;
@@ -59,6 +59,15 @@ impl DomainPattern {
             Self::Exact(_) => "it is a public suffix, below which others have their names",
             Self::Wildcard(_) => "it stands for every name directly below a public suffix",
         })
+    }
+
+    /// Why nobody can prove control of this name, though an operator may vouch for it where it is looked up privately: it is kept for
+    /// tests or documents (RFC 6761 sections 6.2 and 6.5).
+    pub fn unprovable(&self) -> Option<&'static str> {
+        let (Self::Exact(name) | Self::Wildcard(name)) = self;
+        let name = name.as_str();
+        let kept = KEPT.iter().any(|zone| is_at_or_below(name, zone));
+        kept.then_some("it is kept for tests and documents (RFC 6761)")
     }
 
     /// Whether `hostname` is this name, or lies exactly one label below a wildcard's parent.
@@ -70,8 +79,16 @@ impl DomainPattern {
     }
 }
 
-/// Names that software must treat apart (IANA's registry of special-use names). `test` and `example` are none of these: software
-/// should use them like any other (RFC 6761 sections 6.2 and 6.5).
+/// Names that lead to nobody but the machines that use them, and not to a zone that anybody has.
+const KEPT: [&str; 5] = [
+    "test",
+    "example",
+    "example.com",
+    "example.net",
+    "example.org",
+];
+
+/// Names that software must treat apart (IANA's registry of special-use names).
 const SPECIAL: [(&str, &str); 8] = [
     ("localhost", "it is this machine's own (RFC 6761)"),
     ("invalid", "it is invalid by definition (RFC 6761)"),
@@ -86,7 +103,7 @@ const SPECIAL: [(&str, &str); 8] = [
     ("alt", "it is of another name space (RFC 9476)"),
 ];
 
-fn is_at_or_below(name: &str, (zone, _): &(&str, &str)) -> bool {
+fn is_at_or_below(name: &str, zone: &str) -> bool {
     let above = name.strip_suffix(zone);
     above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
 }
@@ -210,6 +227,22 @@ mod tests {
             "shop.test",
         ] {
             assert!(!unownable(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_tests_and_documents_nobody_proves() {
+        let unprovable = |text: &str| DomainPattern::parse(text).unwrap().unprovable().is_some();
+        for name in [
+            "shop.test",
+            "*.acme.example",
+            "example.com",
+            "www.example.org",
+        ] {
+            assert!(unprovable(name), "{name}");
+        }
+        for name in ["latest.com", "myexample.com", "example.com.au", "test.dev"] {
+            assert!(!unprovable(name), "{name}");
         }
     }
 

@@ -237,16 +237,16 @@ fn a_name_is_shown_as_one_object_the_routed_claim_first() {
 #[test]
 fn names_that_are_imported_without_trust_are_claims_that_wait_for_their_proof() {
     let folder = with_store("[domains]\ncname_target = \"edge.example.net\"");
-    let line = "{\"slug\":\"acme\",\"domains\":[\"*.acme.example\",\"acme.example\"]}\n";
+    let line = "{\"slug\":\"acme\",\"domains\":[\"*.acmecorp.com\",\"acmecorp.com\"]}\n";
     folder
         .run_with_input(&["tenant", "import", "-"], line)
         .succeeds();
-    for name in ["*.acme.example", "acme.example"] {
+    for name in ["*.acmecorp.com", "acmecorp.com"] {
         let shown = folder
             .typed(&format!("domain show {name} --output json"))
             .json();
         assert_eq!(shown["state"], "pending");
-        assert_eq!(shown["records"][0]["name"], "_vestibule.acme.example");
+        assert_eq!(shown["records"][0]["name"], "_vestibule.acmecorp.com");
         let proof = shown["records"][0]["value"].as_str().unwrap();
         let secret = proof.strip_prefix("vestibule-verify=").unwrap();
         assert_eq!(secret.len(), 32, "{shown:#}");
@@ -258,20 +258,35 @@ fn a_wildcard_is_claimed_only_where_its_certificate_can_be_had() {
     let acme = "[edge]\nhttps = [\"127.0.0.1:0\"]\n[[acme]]\ndirectory_url = \"https://ca.example/directory\"\n";
     let folder = with_store(acme);
     folder.typed("tenant create acme").succeeds();
-    let refused = folder.typed("domain add acme *.acme.example");
+    let refused = folder.typed("domain add acme *.acmecorp.com");
     assert!(
         refused.code == 2 && refused.err.contains("dns-01"),
         "{refused:?}"
     );
     // An operator may bring the certificate too.
     folder
-        .typed("domain add acme *.acme.example --trusted")
+        .typed("domain add acme *.acmecorp.com --trusted")
         .succeeds();
     let answered =
         format!("{acme}[acme_dns]\nlisten = [\"127.0.0.1:0\"]\nzone = \"acme.example.net\"\n");
     let folder = with_store(&answered);
     folder.typed("tenant create acme").succeeds();
-    folder.typed("domain add acme *.acme.example").succeeds();
+    folder.typed("domain add acme *.acmecorp.com").succeeds();
+}
+
+#[test]
+fn a_name_kept_for_tests_is_taken_on_the_operators_word_alone() {
+    let folder = with_store("");
+    folder.typed("tenant create acme").succeeds();
+    for name in ["shop.test", "*.acme.example", "www.example.com"] {
+        let refused = folder.typed(&format!("domain add acme {name}"));
+        assert!(
+            refused.code == 2 && refused.err.contains("RFC 6761"),
+            "{refused:?}"
+        );
+        let add = format!("domain add acme {name} --trusted");
+        folder.typed(&add).succeeds();
+    }
 }
 
 /// Nothing builds a schema or a database yet: such a tenant is made, shown as what it is, and whoever makes it is told.
