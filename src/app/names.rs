@@ -64,7 +64,7 @@ pub(super) fn watch(
         (&stirrer.certificates, &stirrer.names),
     )?;
     let watch = Arc::new(name_watch(config, clock, inventory, looker));
-    let cooloff = config.domains.cooloff;
+    let (cooloff, own) = (config.domains.cooloff, config.clone());
     let (metrics, opener, stopping) = (Arc::clone(metrics), Arc::clone(opener), stopping.clone());
     let Stirrer {
         names,
@@ -79,6 +79,7 @@ pub(super) fn watch(
             store: store.acting_as("node"),
             watch,
             cooloff,
+            spared: Box::new(move |pattern| own.unclaimable(pattern).is_some()),
             wake: names,
             changed: Box::new(move |pattern| certificates.names([pattern.clone()])),
             metrics,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::store::error::readable;
 use crate::store::writing::Writing;
 use crate::store::{READ, Store, StoreError, WRITE};
 
@@ -98,7 +99,8 @@ impl Store {
             let in_turn = matches!(class, OrderClass::Renewals(_) | OrderClass::New(_));
             let mut leased = Vec::with_capacity(candidates.len());
             for row in &candidates {
-                let Some(order) = lease(&mut tx, row.get("pattern")?, holder, now).await? else {
+                let order = lease(&mut tx, row.get("pattern")?, holder, now).await;
+                let Some(order) = readable(order, "an order")?.flatten() else {
                     continue;
                 };
                 if in_turn {

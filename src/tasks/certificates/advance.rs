@@ -10,7 +10,7 @@ use crate::acme::{
     AuthorizationState, AuthorizationView, CaProblem, OfferedChallenge, OrderState, OrderView,
     signing_request,
 };
-use crate::model::{ChallengeKind, Hostname, Secret};
+use crate::model::{ChallengeKind, Checks, Hostname, Secret};
 use crate::store::{CertificateOrder, Hold, OrderStage};
 use crate::tasks::certificates::seams::PublishedChallenge;
 
@@ -146,7 +146,7 @@ impl Certificates {
         (order.attempts, order.failures) = (0, 0);
         (order.ca_failures, order.restarts) = (0, 0);
         (order.first_failed_at, order.last_error) = (None, None);
-        order.checks = Vec::new();
+        order.checks = Checks::default();
         order.next_at = ladder::next_of_kept(order);
     }
 

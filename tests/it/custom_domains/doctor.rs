@@ -57,5 +57,15 @@ async fn what_is_wrong_is_said_and_nothing_is_ordered_until_it_is_right() {
     .await;
     let wrong = to_fix(&edge.command(&doctor).await.out);
     assert!(wrong.iter().any(|(code, _)| code == "caa"), "{wrong:?}");
+    // What kept the order from being placed is among what `show` says, though no look at the claim sees it.
+    let show = format!("domain show {NAME} --output json");
+    let shown: serde_json::Value = serde_json::from_str(&edge.command(&show).await.out).unwrap();
+    let checks = shown["checks"].as_array().unwrap();
+    assert!(
+        checks
+            .iter()
+            .any(|it| it["code"] == "caa" && it["ok"] == false),
+        "{checks:?}"
+    );
     assert_eq!(pebble.orders(), 0);
 }
