@@ -139,6 +139,9 @@ enum StepError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Acme(#[from] AcmeError),
+    /// As `Acme`, once the CA has said that it has issued.
+    #[error("the certificate was issued and cannot be had")]
+    AfterIssue(#[source] AcmeError),
     #[error("another node is registering the account")]
     Busy,
     #[error("the lease has ended, or the name is wanted no more")]
@@ -319,6 +322,14 @@ impl Issuer {
 }
 
 impl StepError {
+    /// What a failure is that comes after the certificate was issued.
+    fn after_issue(self) -> Self {
+        match self {
+            Self::Acme(error) => Self::AfterIssue(error),
+            other => other,
+        }
+    }
+
     /// A failure of what should always work.
     fn unusable(error: impl std::error::Error) -> Self {
         let what = format!("no key or request can be made: {}", Causes(&error));

@@ -60,6 +60,7 @@ pub(crate) struct Books {
     /// Says when to renew, by how long after a certificate begins: from, to.
     pub(crate) window: Option<(Duration, Duration)>,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) begins_later: Duration,
     /// By the certificate (DER): when it was issued.
     issued: HashMap<Vec<u8>, i64>,
 }
@@ -144,13 +145,13 @@ impl ScriptedCa {
         std::future::pending::<()>().await;
     }
 
-    fn issue(&self, name: &DomainPattern, request: &[u8]) -> (String, Vec<u8>) {
+    fn issue(&self, name: &DomainPattern, request: &[u8], later: Duration) -> (String, Vec<u8>) {
         let (_, request) = X509CertificationRequest::from_der(request).unwrap();
         let spki = &request.certification_request_info.subject_pki;
         let key = PublicKey(spki.subject_public_key.data.to_vec());
         let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
         let from = u64::try_from(self.clock.now().0).unwrap() - 3_600_000;
-        params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(from);
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(from) + later;
         params.not_after = params.not_before + self.lifetime;
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.pem(), certificate.der().to_vec())
@@ -306,14 +307,14 @@ impl CaAccount for Handle {
     ) -> BoxFuture<'a, Result<(), AcmeError>> {
         let finalize = move |books: &mut Books| {
             let at = self.0.clock.now().0;
-            let stuck = books.stuck.clone();
+            let (stuck, later) = (books.stuck.clone(), books.begins_later);
             let it = found(books, order)?;
             assert_eq!(it.state, OrderState::Ready);
             if stuck.contains(&it.name.to_string()) {
                 it.state = OrderState::Processing;
                 return Ok(());
             }
-            let (chain, der) = self.0.issue(&it.name, csr);
+            let (chain, der) = self.0.issue(&it.name, csr, later);
             (it.chain, it.state) = (chain, OrderState::Valid);
             books.issued.insert(der, at);
             Ok(())
