@@ -74,6 +74,8 @@ pub struct Metrics {
     pub certificate_not_after: Gauge,
     /// When the first certificate should have been replaced at the latest.
     pub certificate_late_at: Gauge,
+    /// How far this node's clock is ahead of the database's.
+    pub clock_skew: Gauge,
     pub acme_orders: IntCounterVec,
     pub panics: IntCounter,
     pub access_log_dropped: IntCounter,
@@ -203,6 +205,7 @@ impl Metrics {
             certificates: b.gauges("certificates", "Certificates by state.", &["state"])?,
             certificate_not_after: b.float_gauge("certificate_not_after_seconds", "When the first certificate expires, in seconds since 1970.")?,
             certificate_late_at: b.float_gauge("certificate_late_at_seconds", "When the first certificate should have been replaced at the latest, in seconds since 1970.")?,
+            clock_skew: b.float_gauge("clock_skew_seconds", "How far this node's clock is ahead of the database's.")?,
             acme_orders: b.counters("acme_orders_total", "Orders of certificates, and what kept one from being placed, by result.", &["ca", "result"])?,
             panics: b.counter("panics_total", "Requests that ended in a fault of this program.")?,
             access_log_dropped: b.counter("access_log_dropped_total", "Access lines dropped because the writer could not follow.")?,

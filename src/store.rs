@@ -45,6 +45,7 @@ mod orders;
 mod reach;
 mod session;
 mod signing_keys;
+mod skew;
 mod slugs;
 mod tenant_life;
 mod tenant_rows;

@@ -15,6 +15,7 @@ use crate::model::{DomainPattern, LookupKey};
 use crate::shutdown::Stopping;
 use crate::store::Changed;
 use crate::tasks::certificates::Wake;
+use crate::tasks::clocks::ClockTask;
 use crate::tasks::domains::{self as looks, DomainTask, NameWatch};
 use crate::tls::Inventory;
 
@@ -72,6 +73,11 @@ pub(super) fn watch(
     } = stirrer.clone();
     tokio::spawn(async move {
         let store = opener.store_once_open().await;
+        let clocks = ClockTask {
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        tokio::spawn(clocks.run(stopping.clone()));
         if let Some(ordering) = ordering {
             tokio::spawn(ordering.on(&store).run(stopping.clone()));
         }

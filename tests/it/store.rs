@@ -45,6 +45,7 @@ mod names;
 mod opening;
 mod order;
 mod outage;
+mod skew;
 mod tenants;
 mod ticket_keys;
 mod watch;
