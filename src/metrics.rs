@@ -72,6 +72,10 @@ pub struct Metrics {
     pub webhook_pending: IntGauge,
     pub certificates: IntGaugeVec,
     pub certificate_not_after: Gauge,
+    /// When the first certificate should have been replaced at the latest.
+    pub certificate_late_at: Gauge,
+    /// How far this node's clock is ahead of the database's.
+    pub clock_skew: Gauge,
     pub acme_orders: IntCounterVec,
     pub panics: IntCounter,
     pub access_log_dropped: IntCounter,
@@ -145,17 +149,19 @@ impl Builder {
     }
 }
 
+fn show_build(b: &Builder) -> prometheus::Result<()> {
+    let help = "Always 1; the labels say what runs.";
+    let build = b.gauges("build_info", help, &["version"])?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    Ok(())
+}
+
 impl Metrics {
     /// Registers every series. `tenant_series` is how many tenants get one of their own.
     pub fn new(tenant_series: usize) -> prometheus::Result<Arc<Self>> {
         let b = Builder(Registry::new());
         b.0.register(Box::new(process::ProcessCollector::new()?))?;
-        let build = b.gauges(
-            "build_info",
-            "Always 1; the labels say what runs.",
-            &["version"],
-        )?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        show_build(&b)?;
         let tenant_requests = b.counters(
             "tenant_requests_total",
             "Requests by tenant, the rest as _other.",
@@ -198,6 +204,8 @@ impl Metrics {
             tls_handshakes: b.counters("tls_handshakes_total", "Handshakes with visitors, by result.", &["result"])?,
             certificates: b.gauges("certificates", "Certificates by state.", &["state"])?,
             certificate_not_after: b.float_gauge("certificate_not_after_seconds", "When the first certificate expires, in seconds since 1970.")?,
+            certificate_late_at: b.float_gauge("certificate_late_at_seconds", "When the first certificate should have been replaced at the latest, in seconds since 1970.")?,
+            clock_skew: b.float_gauge("clock_skew_seconds", "How far this node's clock is ahead of the database's.")?,
             acme_orders: b.counters("acme_orders_total", "Orders of certificates, and what kept one from being placed, by result.", &["ca", "result"])?,
             panics: b.counter("panics_total", "Requests that ended in a fault of this program.")?,
             access_log_dropped: b.counter("access_log_dropped_total", "Access lines dropped because the writer could not follow.")?,

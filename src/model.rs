@@ -24,7 +24,7 @@ pub mod webhook;
 
 pub use causes::{Causes, causes};
 pub use challenge::{ChallengeKind, delegation_label};
-pub use check::{Check, CheckCode};
+pub use check::{Check, CheckCode, Checks};
 pub use domain::{DomainPattern, DomainState};
 pub use event::EventKind;
 pub use hostname::{Authority, AuthorityError, Hostname, HostnameError};

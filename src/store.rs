@@ -23,6 +23,7 @@ mod acme_budget;
 mod audit;
 mod backup;
 mod certificate_import;
+mod certificate_owners;
 mod certificates;
 mod challenges;
 mod changes;
@@ -30,6 +31,7 @@ mod deliveries;
 mod domain_certificates;
 mod domain_claims;
 mod domain_looks;
+mod domain_steps;
 mod domain_tls;
 mod domains;
 mod embedded;
@@ -43,6 +45,7 @@ mod orders;
 mod reach;
 mod session;
 mod signing_keys;
+mod skew;
 mod slugs;
 mod tenant_life;
 mod tenant_rows;
@@ -60,6 +63,7 @@ pub use acme_budget::{Bucket, Charge, Price, Room};
 pub use audit::AuditEntry;
 pub use backup::{Backup, BackupError, Existing, Held};
 pub use certificate_import::{ImportedCertificates, NewCertificate};
+pub use certificate_owners::SweptCertificates;
 pub use certificates::{
     CertificateStore, CertificateSummary, CoveredNames, LookedCertificate, SealedCertificate,
     SharedCertificateStore, StoredCertificate,
@@ -67,8 +71,9 @@ pub use certificates::{
 pub use challenges::{Challenge, ChallengeSource, OpenChallenges};
 pub use changes::FEED_LOCK;
 pub use deliveries::{Delivery, DeliveryState, DueDelivery, Outcome as DeliveryOutcome, Target};
+pub use domain_claims::Handover;
 pub use domain_looks::{DueLook, HolderSeen, LookedAt, Outcome, Settings as DomainSettings};
-pub use domain_tls::{NameTls, NameTlsPatch};
+pub use domain_tls::{ClaimTls, NameTls, NameTlsPatch};
 pub use domains::{Claim, Domain, DomainCursor};
 pub use error::{Date, StoreError};
 pub use events::Message;

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod changes;
+pub mod clocks;
 pub mod domains;
 pub mod folder;
 pub mod snapshot;

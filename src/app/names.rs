@@ -15,6 +15,7 @@ use crate::model::{DomainPattern, LookupKey};
 use crate::shutdown::Stopping;
 use crate::store::Changed;
 use crate::tasks::certificates::Wake;
+use crate::tasks::clocks::ClockTask;
 use crate::tasks::domains::{self as looks, DomainTask, NameWatch};
 use crate::tls::Inventory;
 
@@ -65,7 +66,7 @@ pub(super) fn watch(
     )?;
     let watch = Arc::new(name_watch(config, clock, inventory, looker));
     tokio::spawn(try_target(Arc::clone(&watch)));
-    let cooloff = config.domains.cooloff;
+    let (cooloff, own) = (config.domains.cooloff, config.clone());
     let (metrics, opener, stopping) = (Arc::clone(metrics), Arc::clone(opener), stopping.clone());
     let Stirrer {
         names,
@@ -73,6 +74,11 @@ pub(super) fn watch(
     } = stirrer.clone();
     tokio::spawn(async move {
         let store = opener.store_once_open().await;
+        let clocks = ClockTask {
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        tokio::spawn(clocks.run(stopping.clone()));
         if let Some(ordering) = ordering {
             tokio::spawn(ordering.on(&store).run(stopping.clone()));
         }
@@ -80,6 +86,7 @@ pub(super) fn watch(
             store: store.acting_as("node"),
             watch,
             cooloff,
+            spared: Box::new(move |pattern| own.unclaimable(pattern).is_some()),
             wake: names,
             changed: Box::new(move |pattern| certificates.names([pattern.clone()])),
             metrics,

@@ -8,12 +8,12 @@ use super::tenant::tenant_domains;
 use super::{CliError, session};
 use crate::config::Config;
 use crate::model::{DomainPattern, DomainState, HostnameError};
-use crate::store::{Access, Claim, Domain, Store, TenantRef};
+use crate::store::{Access, Claim, Domain, Handover, Store, TenantRef};
 
 mod look;
+mod order;
 mod own;
 mod show;
-
 mod tls;
 
 /// Verbs on custom domains. HOSTNAME is a name or, for all names one label below, `*.name`.
@@ -63,6 +63,9 @@ pub(super) enum DomainVerb {
         #[arg(value_parser = pattern)]
         hostname: DomainPattern,
         tenant: TenantRef,
+        /// What the name demands of TLS, and a certificate that was brought for it, go with it: the customer stays the same
+        #[arg(long)]
+        keep_tls: bool,
         #[command(flatten)]
         output: OutputOption,
     },
@@ -111,17 +114,15 @@ impl DomainVerb {
                          as the name",
                     );
                 }
-                show::one(output, config, domain)
+                show::one(output, config, store, domain).await
             }
             Self::List { tenant, output } => {
                 show::many(output, &tenant_domains(store, tenant.as_ref()).await?)
             }
-            Self::Show { hostname, output } => {
-                show::claims(output, config, store.domain(&hostname).await?)
-            }
+            Self::Show { hostname, output } => show::name(output, config, store, &hostname).await,
             Self::Verify { hostname, output } => {
                 look::verify(config, store, &hostname).await?;
-                show::claims(output, config, store.domain(&hostname).await?)
+                show::name(output, config, store, &hostname).await
             }
             Self::Doctor { hostname, output } => {
                 look::doctor(config, store, &hostname, output).await
@@ -129,10 +130,18 @@ impl DomainVerb {
             Self::Move {
                 hostname,
                 tenant,
+                keep_tls,
                 output,
             } => {
-                let moved = look::give(config, store, &hostname, &tenant).await?;
-                show::one(output, config, moved)
+                let handover = match keep_tls {
+                    true => Handover::Tls,
+                    false => Handover::Nothing,
+                };
+                let before = tls::demanded(store, &hostname).await?;
+                let moved = look::give(config, store, &hostname, (&tenant, handover)).await?;
+                let after = tls::demanded(store, &hostname).await?;
+                tls::note_what_went(&hostname, &before, &after);
+                show::one(output, config, store, moved).await
             }
             Self::Remove {
                 hostname,

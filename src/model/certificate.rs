@@ -25,6 +25,16 @@ impl CertificateNames {
     }
 }
 
+/// However long a certificate lives, it is late in its last two weeks, in milliseconds.
+pub const LATE_AT_MOST: i64 = 14 * 86_400_000;
+
+/// When a certificate that is valid from and to is to be replaced at the latest, all in milliseconds since 1970: with a sixth of its life
+/// left. Renewal begins at a third, so half of that is late whether it lives for six days or for ninety.
+pub fn late_at(not_before: i64, not_after: i64) -> i64 {
+    let life = not_after.saturating_sub(not_before);
+    not_after.saturating_sub((life / 6).min(LATE_AT_MOST))
+}
+
 /// Where a certificate in the store came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

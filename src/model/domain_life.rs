@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use super::DomainState;
 
+mod reason;
+
+pub use reason::Reason;
+
 /// Whether something stands in DNS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Seen {
@@ -50,6 +54,8 @@ pub struct Standing {
     pub since: i64,
     /// How often it has been looked at in this state.
     pub looks: u32,
+    /// Why it is in this state, where that is known.
+    pub why: Option<Reason>,
 }
 
 /// Who has the name that another tenant claims.
@@ -72,89 +78,6 @@ pub struct Rules {
     pub recheck: Duration,
 }
 
-/// Why a claim changed its state.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Reason {
-    /// `pending`, `lapsed` -> `verified`
-    ProofSeen,
-    /// `pending` -> `removed`
-    GivenUp,
-    /// `verified` -> `active`
-    CertificateInPlace,
-    /// `verified` -> `active`
-    TlsElsewhere,
-    /// `verified` -> `pending`
-    ProofGone,
-    /// `active` -> `degraded`
-    ControlGone,
-    /// `active` -> `degraded`
-    CertificateExpiring,
-    /// `degraded` -> `active`
-    Healed,
-    /// `degraded` -> `lapsed`
-    GraceOver,
-    /// Any -> `removed`
-    Displaced,
-    /// Any -> `removed`
-    GivenAway,
-    /// Any -> `removed`
-    Withdrawn,
-    /// Any -> `removed`
-    TenantRemoved,
-    /// `removed` -> `pending`, and the first claim.
-    Claimed,
-    /// The first claim, on an operator's word.
-    Trusted,
-    /// As `Claimed` and on, in one step.
-    Moved,
-}
-
-impl Reason {
-    /// Its name in events and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ProofSeen => "proof_seen",
-            Self::GivenUp => "given_up",
-            Self::CertificateInPlace => "certificate_in_place",
-            Self::TlsElsewhere => "tls_elsewhere",
-            Self::ProofGone => "proof_gone",
-            Self::ControlGone => "control_gone",
-            Self::CertificateExpiring => "certificate_expiring",
-            Self::Healed => "healed",
-            Self::GraceOver => "grace_over",
-            Self::Displaced => "displaced",
-            Self::GivenAway => "given_away",
-            Self::Withdrawn => "withdrawn",
-            Self::TenantRemoved => "tenant_removed",
-            Self::Claimed => "claimed",
-            Self::Trusted => "trusted",
-            Self::Moved => "moved",
-        }
-    }
-
-    /// In words, for the audit and for people.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::ProofSeen => "the proof of control was seen",
-            Self::GivenUp => "no proof was seen in time",
-            Self::CertificateInPlace => "the certificate is in place",
-            Self::TlsElsewhere => "no certificate is needed here",
-            Self::ProofGone => "the proof went away before the name was in service",
-            Self::ControlGone => "the name no longer leads here and its proof is gone",
-            Self::CertificateExpiring => "the certificate is about to expire and was not renewed",
-            Self::Healed => "all is well again",
-            Self::GraceOver => "it did not heal in time",
-            Self::Displaced => "another tenant proved control, and this one's proof is gone",
-            Self::GivenAway => "an operator gave it to another tenant",
-            Self::Withdrawn => "the claim was withdrawn",
-            Self::TenantRemoved => "the tenant was removed",
-            Self::Claimed => "the name was claimed",
-            Self::Trusted => "an operator vouched for it",
-            Self::Moved => "it was given to this tenant",
-        }
-    }
-}
-
 /// One change of a claim's state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
@@ -173,6 +96,8 @@ pub struct Verdict {
     pub displaces: bool,
     /// Whether the proof was seen and the name stays with its holder all the same.
     pub held: bool,
+    /// Why the claim is degraded from now on, where that is another reason than before: its time begins anew.
+    pub cause: Option<Reason>,
 }
 
 impl DomainState {
@@ -229,6 +154,11 @@ pub fn judge(
         DomainState::Degraded if sight.is_there() && !certified.is_failing() => {
             step(DomainState::Active, Reason::Healed)
         }
+        // Who loses control while a certificate is late has the whole grace to put it right, however long that was late before.
+        DomainState::Degraded if other_cause(claim, sight, certified).is_some() => Verdict {
+            cause: other_cause(claim, sight, certified),
+            ..Verdict::default()
+        },
         // A certificate that only was not renewed is no reason to stop: that may be our own fault. One that has expired serves nobody.
         DomainState::Degraded
             if over(rules.grace) && (sight.is_gone() || certified == Certified::Expired) =>
@@ -237,6 +167,16 @@ pub fn judge(
         }
         DomainState::Active | DomainState::Degraded | DomainState::Removed => Verdict::default(),
     }
+}
+
+/// Why a degraded claim is so now, where that is not why it was.
+fn other_cause(claim: &Standing, sight: Sight, certified: Certified) -> Option<Reason> {
+    let cause = match certified.is_failing() {
+        _ if sight.is_gone() => Reason::ControlGone,
+        true if sight.is_there() => Reason::CertificateExpiring,
+        _ => return None,
+    };
+    (claim.why != Some(cause)).then_some(cause)
 }
 
 impl Sight {
@@ -287,7 +227,7 @@ fn prove(sight: Sight, certified: Certified, holder: Option<Holder>) -> Verdict 
     Verdict {
         steps: [proved].into_iter().chain(in_service(certified)).collect(),
         displaces: holder.is_some(),
-        held: false,
+        ..Verdict::default()
     }
 }
 

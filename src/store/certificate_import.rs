@@ -175,7 +175,7 @@ async fn insert(
     tx.insert_or(
         "insert into certificate_names (pattern, certificate) values",
         &rows,
-        "on conflict (pattern) do update set certificate = excluded.certificate",
+        "on conflict (pattern) do update set certificate = excluded.certificate, former = null, idle_since = null",
     )
     .await
 }

@@ -8,9 +8,10 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::model::DomainPattern;
-use crate::model::certificate::CertificateSource;
+use crate::model::certificate::{self, CertificateSource};
+use crate::model::{DomainPattern, TenantId};
 
+use super::certificate_owners::SUMMARY;
 use super::changes::no_feed;
 use super::domain_tls::NameTls;
 use super::domains;
@@ -45,6 +46,9 @@ pub struct StoredCertificate {
     /// The CA that it was ordered of, by the address of its directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// Who had the name when somebody brought it, and has given the name up since: it counts for no other tenant's claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub former_tenant: Option<TenantId>,
 }
 
 /// A certificate with its chain and its key, the latter sealed for [`SealedCertificate::purpose`].
@@ -83,7 +87,7 @@ pub struct CoveredNames {
     pub names: Vec<DomainPattern>,
 }
 
-/// How the certificates stand, all together.
+/// How the certificates that somebody needs stand, all together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CertificateSummary {
     /// Those that are valid.
@@ -92,6 +96,8 @@ pub struct CertificateSummary {
     pub outside_validity: u64,
     /// When the first valid one expires, in milliseconds since 1970.
     pub soonest: Option<i64>,
+    /// When the first one should have been replaced at the latest, in milliseconds since 1970: see [`certificate::late_at`].
+    pub late_at: Option<i64>,
 }
 
 /// What the inventory asks of the store. A seam: tests put a gate in front of the real one.
@@ -155,13 +161,15 @@ impl CertificateStore for Store {
     ) -> BoxFuture<'_, Result<CertificateSummary, StoreError>> {
         let work = async move {
             let mut session = self.inner.reading().await?;
-            let row = session.row(SUMMARY, &[now.0.into()]).await?;
+            let longest = certificate::LATE_AT_MOST.into();
+            let row = session.row(SUMMARY, &[now.0.into(), longest]).await?;
             let row = row.ok_or_else(no_feed)?;
             let count = |column| Ok::<_, StoreError>(row.get::<i64>(column)?.unsigned_abs());
             Ok(CertificateSummary {
                 valid: count("valid")?,
                 outside_validity: count("many")?.saturating_sub(count("valid")?),
                 soonest: row.get("soonest")?,
+                late_at: row.get("late_at")?,
             })
         };
         self.timed("certificate_summary", READ, work).boxed()
@@ -328,6 +336,9 @@ fn sealed(row: &Row) -> Result<SealedCertificate, StoreError> {
 fn about(row: &Row) -> Result<StoredCertificate, StoreError> {
     let names: &str = row.get("names")?;
     let source: &str = row.get("source")?;
+    let source = CertificateSource::from_name(source)
+        .ok_or_else(|| corrupt("certificate's source", source))?;
+    let former: Option<Uuid> = row.get("former")?;
     Ok(StoredCertificate {
         pattern: domains::pattern(row.get("pattern")?)?,
         id: row.get("id")?,
@@ -337,8 +348,11 @@ fn about(row: &Row) -> Result<StoredCertificate, StoreError> {
             .collect::<Result<_, _>>()?,
         not_before: row.get("not_before")?,
         not_after: row.get("not_after")?,
-        source: CertificateSource::from_name(source)
-            .ok_or_else(|| corrupt("certificate's source", source))?,
+        source,
+        // The key of one that was ordered has never been anybody's.
+        former_tenant: former
+            .filter(|_| source != CertificateSource::Acme)
+            .map(TenantId),
         fingerprint: row.get("fingerprint")?,
         created_at: row.get("created_at")?,
         ca: row.get("ca")?,
@@ -356,7 +370,7 @@ fn as_texts<S: Serializer>(names: &[DomainPattern], serializer: S) -> Result<S::
 macro_rules! about_columns {
     () => {
         "n.pattern as pattern, c.id as id, c.names as names, c.not_before as not_before, c.not_after as not_after, \
-         c.source as source, c.fingerprint as fingerprint, c.created_at as created_at, c.ca as ca"
+         c.source as source, c.fingerprint as fingerprint, c.created_at as created_at, c.ca as ca, n.former as former"
     };
 }
 
@@ -382,6 +396,3 @@ const COVERED: &str = "select count(*) as many, string_agg(pattern, ' ') as name
      from (select pattern from certificate_names where pattern > $1 order by pattern limit $2) as page";
 const HEAD: &str =
     "select epoch, coalesce((select max(position) from changes), pruned_to) as position from feed";
-const SUMMARY: &str = "select (select count(*) from certificates) as many, \
-     (select count(*) from certificates where not_after > $1 and not_before <= $1) as valid, \
-     (select min(not_after) from certificates where not_after > $1 and not_before <= $1) as soonest";

@@ -1,11 +1,13 @@
 //! Names and their certificates: who waits for one, and what is said of it.
 
 use crate::model::domain_life::{Certified, Reason, Step};
-use crate::model::{Check, CheckCode, DomainPattern, DomainState};
+use crate::model::{Causes, Check, CheckCode, DomainPattern, DomainState, TenantId};
 
+use super::certificate_owners::counts_for;
 use super::domain_claims::{claims_locked, finish, put};
-use super::domain_looks::walk;
+use super::domain_steps::walk;
 use super::domains::{Domain, claims, domain_columns, read};
+use super::error::readable;
 use super::session::Session;
 use super::{READ, Store, StoreError, WRITE};
 
@@ -19,12 +21,24 @@ impl Store {
             let rows = session
                 .rows(waiting, &[now.into(), i64::from(limit).into()])
                 .await?;
-            rows.iter().map(read).collect::<Result<Vec<_>, _>>()
+            let mut claims = Vec::with_capacity(rows.len());
+            for row in &rows {
+                claims.extend(readable(read(row), "a claim")?);
+            }
+            Ok(claims)
         };
         let waiting = self.timed("domains_certified", READ, waiting).await?;
         let mut active = Vec::with_capacity(waiting.len());
         for claim in waiting {
-            active.extend(self.activate(&claim).await?);
+            match self.activate(&claim).await {
+                Ok(claim) => active.extend(claim),
+                Err(error) if error.is_unavailable() => return Err(error),
+                // No reason to keep all others waiting.
+                Err(error) => {
+                    let name = &claim.pattern;
+                    tracing::warn!(error = %Causes(&error), %name, "a name whose certificate has come stays as it is for now");
+                }
+            }
         }
         Ok(active)
     }
@@ -62,8 +76,8 @@ impl Store {
             own.checks
                 .retain(|check| check.code != CheckCode::Certificate);
             let now = tx.now().0;
-            own.checks
-                .extend(certificate_check(&own, Certified::Valid, now));
+            let certificate = certificate_check(&own, Certified::Valid, now);
+            own.checks.extend(certificate);
             own.next_look_at = Some(now);
             put(&mut tx, &own).await?;
             finish(tx, &own, true).await?;
@@ -73,10 +87,11 @@ impl Store {
     }
 }
 
-/// How a name stands with the certificate that its visitors are shown: the one for it, else that of the wildcard above it.
+/// How `tenant`'s claim of a name stands with the certificate that the name's visitors are shown: the one for it, else that of the wildcard
+/// above it. One that another tenant brought is none.
 pub(super) async fn certified(
     session: &mut Session,
-    pattern: &DomainPattern,
+    (pattern, tenant): (&DomainPattern, TenantId),
     tls: bool,
     now: i64,
 ) -> Result<Certified, StoreError> {
@@ -90,14 +105,25 @@ pub(super) async fn certified(
     let (name, wildcard) = (pattern.to_string(), parent.map(|it| format!("*.{it}")));
     let row = session
         .row(
-            "select c.not_before as not_before, c.not_after as not_after from certificate_names n \
-             join certificates c on c.id = n.certificate where n.pattern in ($1, $2) order by n.pattern = $1 desc limit 1",
-            &[(&name).into(), wildcard.as_deref().into()],
+            concat!(
+                "select c.not_before as not_before, c.not_after as not_after, cast(case when ",
+                counts_for!("n", "c", "$3"),
+                " then 1 else 0 end as bigint) as counts from certificate_names n join certificates c on c.id = n.certificate \
+                 where n.pattern in ($1, $2) order by n.pattern = $1 desc limit 1"
+            ),
+            &[
+                (&name).into(),
+                wildcard.as_deref().into(),
+                tenant.0.into(),
+            ],
         )
         .await?;
     let Some(row) = row else {
         return Ok(Certified::Missing);
     };
+    if row.get::<i64>("counts")? == 0 {
+        return Ok(Certified::Missing);
+    }
     Ok(Certified::of(
         row.get("not_before")?,
         row.get("not_after")?,
@@ -138,7 +164,7 @@ pub(super) fn certificate_check(claim: &Domain, certified: Certified, at: i64) -
     })
 }
 
-/// Verified names with a certificate: their own, or that of the wildcard above them.
+/// Verified names with a certificate that counts: what visitors will be shown, their own before that of the wildcard above them.
 macro_rules! waiting {
     ($parent:literal) => {
         concat!(
@@ -146,7 +172,9 @@ macro_rules! waiting {
             "d.state = 'verified' and exists (select 1 from certificate_names n join certificates c on c.id = n.certificate \
              where c.not_after > $1 and c.not_before <= $1 and n.pattern in (d.pattern, '*.' || ",
             $parent,
-            ")) order by d.since limit $2"
+            ") and (n.pattern = d.pattern or not exists (select 1 from certificate_names e where e.pattern = d.pattern)) and ",
+            counts_for!("n", "c", "d.tenant"),
+            ") order by d.since limit $2"
         )
     };
 }

@@ -6,12 +6,23 @@ use crate::model::domain_life::Reason;
 use crate::model::{DomainPattern, DomainState, LookupKey, TenantId};
 
 use super::changes::domain_key;
+use super::domain_tls::hand_over;
 use super::domains::{Claim, Domain, claims, pattern};
 use super::events::Event;
 use super::tenant_rows as tenants;
 use super::tenants::TenantRef;
 use super::writing::Writing;
-use super::{Changed, Store, StoreError, WRITE};
+use super::{Changed, Store, StoreError, WRITE, certificate_owners};
+
+/// What goes along with a name to its next tenant: what it demands of its visitors, and a certificate that was brought for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Handover {
+    /// Nothing: they are the old tenant's.
+    #[default]
+    Nothing,
+    /// Both: the customer stays the same.
+    Tls,
+}
 
 impl Store {
     /// Claims a name for a tenant; each claim has its own secret, so an old proof never counts. Refused: a name that the tenant has (a
@@ -48,6 +59,9 @@ impl Store {
             let now = tx.now().0;
             let domain = Domain::begun(pattern.clone(), (tenant.id, tenant.slug), claim, why, now);
             put(&mut tx, &domain).await?;
+            if domain.state.holds() {
+                certificate_owners::taken(&mut tx, &pattern.to_string()).await?;
+            }
             audit(&mut tx, "domain.add", &domain).await?;
             announce_state(&mut tx, &domain, why).await?;
             finish(tx, &domain, claim.state.is_routed()).await?;
@@ -64,10 +78,25 @@ impl Store {
         pattern: &DomainPattern,
         to: &TenantRef,
     ) -> Result<Domain, StoreError> {
+        self.move_domain_with(pattern, to, Handover::Nothing).await
+    }
+
+    /// As [`Store::move_domain`], and `handover` goes with it.
+    pub async fn move_domain_with(
+        &self,
+        pattern: &DomainPattern,
+        to: &TenantRef,
+        handover: Handover,
+    ) -> Result<Domain, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
             let to = tenants::present(&mut tx, to).await?;
-            let old = live(claims_locked(&mut tx, pattern).await?, pattern)?;
+            let claims = claims_locked(&mut tx, pattern).await?;
+            let waiting = claims
+                .iter()
+                .find(|claim| claim.tenant == to.id && claim.state != DomainState::Removed)
+                .map(|claim| claim.secret.clone());
+            let old = live(claims, pattern)?;
             if old.tenant == to.id {
                 return Err(StoreError::DomainExists {
                     pattern: pattern.clone(),
@@ -86,8 +115,17 @@ impl Store {
                 state: old.state,
                 trusted: true,
             };
-            let moved = Domain::begun(pattern.clone(), (to.id, to.slug), claim, Reason::Moved, now);
+            let mut moved =
+                Domain::begun(pattern.clone(), (to.id, to.slug), claim, Reason::Moved, now);
+            // A claim of the new tenant's own that waited goes on, with what it demands.
+            moved.secret = waiting.unwrap_or(moved.secret);
             put(&mut tx, &moved).await?;
+            if moved.state.holds() {
+                certificate_owners::taken(&mut tx, &pattern.to_string()).await?;
+            }
+            if handover == Handover::Tls {
+                hand_over(&mut tx, &old, &moved).await?;
+            }
             let detail = format!("from {} to {}", old.tenant_slug, moved.tenant_slug);
             tx.audit("domain.move", &pattern.to_string(), &detail)
                 .await?;
@@ -134,6 +172,7 @@ pub(super) async fn remove_all(
         )
         .await?;
     let now = tx.now().0;
+    certificate_owners::left_all(tx, tenant).await?;
     tx.run(
         "update domains set state = 'removed', reason = $3, since = $2, updated_at = $2, next_look_at = null \
          where tenant = $1 and state <> 'removed'",
@@ -182,7 +221,7 @@ const CLAIMS_LOCKED: &str =
     "select 1 as one from domains where pattern = $1 order by tenant for update";
 
 /// A lock number of a name (FNV-1a, 64 bits). Two names that share one only wait for each other.
-fn name_lock(name: &str) -> i64 {
+pub(super) fn name_lock(name: &str) -> i64 {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -196,17 +235,20 @@ fn live(claims: Vec<Domain>, pattern: &DomainPattern) -> Result<Domain, StoreErr
         .ok_or_else(|| StoreError::UnknownDomain(pattern.clone()))
 }
 
-/// Writes a claim as it is now; one of the same tenant that has ended makes room.
+/// Writes a claim as it is now; one of the same tenant that has ended makes room. A claim that has begun anew demands nothing of visitors:
+/// whoever claims a name again, perhaps for somebody else, would not expect what was set for the old one.
 pub(super) async fn put(tx: &mut Writing, domain: &Domain) -> Result<(), StoreError> {
     let pattern = domain.pattern.to_string();
-    let checks = domain.checks_text();
+    let checks = domain.checks.to_stored();
     tx.run(
         "insert into domains (pattern, tenant, state, trusted, created_at, updated_at, secret, reason, since, looks, \
          checks, checked_at, next_look_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          on conflict (pattern, tenant) do update set state = excluded.state, trusted = excluded.trusted, \
          created_at = excluded.created_at, updated_at = excluded.updated_at, secret = excluded.secret, \
          reason = excluded.reason, since = excluded.since, looks = excluded.looks, checks = excluded.checks, \
-         checked_at = excluded.checked_at, next_look_at = excluded.next_look_at",
+         checked_at = excluded.checked_at, next_look_at = excluded.next_look_at, \
+         minimum_tls = case when domains.secret = excluded.secret then domains.minimum_tls end, \
+         client_ca = case when domains.secret = excluded.secret then domains.client_ca end",
         &[
             (&pattern).into(),
             domain.tenant.0.into(),
@@ -238,6 +280,9 @@ pub(super) async fn bury(tx: &mut Writing, domain: &Domain, why: Reason) -> Resu
         ..domain.clone()
     };
     put(tx, &buried).await?;
+    if domain.state.holds() {
+        certificate_owners::left(tx, &domain.pattern.to_string(), domain.tenant).await?;
+    }
     announce_state(tx, &buried, why).await
 }
 

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use crate::model::domain_life::{
-    Certified, Holder, Reason, Rules, Seen, Sight, Step, judge, next_look,
+    Certified, Holder, Rules, Seen, Sight, Step, Verdict, judge, next_look,
 };
-use crate::model::{Check, CheckCode, DomainPattern, DomainState, EventKind, TenantId};
+use crate::model::{Check, CheckCode, DomainPattern, DomainState, TenantId};
 
 use super::domain_certificates::{certificate_check, certified};
-use super::domain_claims::{announce_state, bury, claims_locked, finish, put};
+use super::domain_claims::{Handover, claims_locked, finish, put};
+use super::domain_steps::{displace, stay, walk};
+use super::domain_tls::hand_over;
 use super::domains::{Domain, claims, domain_columns, read};
+use super::error::readable;
 use super::session::Session;
+use super::values::Row;
 use super::writing::Writing;
 use super::{READ, Store, StoreError, WRITE};
 
@@ -53,6 +57,8 @@ pub struct HolderSeen {
     pub secret: String,
     /// Its own proof. An operator who gives the name to another overrides it: as if it were gone.
     pub proof: Seen,
+    /// What goes with the name, should it move.
+    pub handover: Handover,
 }
 
 /// What holds for every claim on this node.
@@ -96,7 +102,13 @@ impl Store {
             let mut tx = self.writing().await?;
             let until = now.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
             let rows = tx.rows(DUE, &[now.into(), i64::from(limit).into()]).await?;
-            let mut claims: Vec<Domain> = rows.iter().map(read).collect::<Result<_, _>>()?;
+            let mut claims: Vec<Domain> = Vec::with_capacity(rows.len());
+            for row in &rows {
+                match readable(read(row), "a claim")? {
+                    Some(claim) => claims.push(claim),
+                    None => put_off(&mut tx, row, now).await?,
+                }
+            }
             // In one order on every node: who takes the same rows waits, and not in a circle.
             claims.sort_by_cached_key(|claim| (claim.pattern.to_string(), claim.tenant.0));
             let mut due = Vec::with_capacity(claims.len());
@@ -109,8 +121,9 @@ impl Store {
                     )
                     .await?;
                 if taken == 1 {
-                    let holder = holder(&mut tx, &claim).await?;
-                    due.push(DueLook { claim, holder });
+                    let holder = holder(&mut tx, &claim).await;
+                    let holder = readable(holder, "another claim of a name")?;
+                    due.extend(holder.map(|holder| DueLook { claim, holder }));
                 }
             }
             tx.finish_unannounced().await?;
@@ -165,7 +178,11 @@ impl Store {
             let now = tx.now().0;
             let certified = match looked.own_certificate && settings.tls {
                 true => Certified::Valid,
-                false => certified(&mut tx, &looked.pattern, settings.tls, now).await?,
+                false => {
+                    let whose = holder.filter(|_| looked.hands_over()).unwrap_or(own);
+                    let of = (&looked.pattern, whose.tenant);
+                    certified(&mut tx, of, settings.tls, now).await?
+                }
             };
             let verdict = judge(
                 &own.standing(),
@@ -176,24 +193,23 @@ impl Store {
                 now,
             );
             let mut domain = own.clone();
-            domain.checks.clone_from(&looked.checks);
+            domain.checks = looked.checks.clone().into();
             domain.checks.extend(certificate_check(own, certified, now));
             if let Some(holder) = holder.filter(|_| verdict.held) {
                 domain.checks.push(held_check(holder, now));
             }
-            let mut rerouted = false;
-            if let Some(holder) = holder.filter(|_| verdict.displaces) {
-                displace(&mut tx, holder, &domain).await?;
-                rerouted |= holder.state.is_routed();
-            }
-            rerouted |= walk(&mut tx, &mut domain, &verdict.steps).await?;
-            domain.looks = match verdict.steps.is_empty() {
+            let displaced = holder.filter(|_| verdict.displaces);
+            let rerouted = draw(&mut tx, &mut domain, displaced, &verdict).await?;
+            domain.looks = match verdict.steps.is_empty() && verdict.cause.is_none() {
                 true => own.looks.saturating_add(1),
                 false => 0,
             };
             domain.checked_at = Some(now);
             domain.next_look_at = next_at(&domain, looked, settings, now);
             put(&mut tx, &domain).await?;
+            if let Some(old) = displaced.filter(|_| looked.hands_over()) {
+                hand_over(&mut tx, old, &domain).await?;
+            }
             finish(tx, &domain, rerouted).await?;
             let steps = verdict.steps;
             Ok(Some(Outcome { domain, steps }))
@@ -220,7 +236,47 @@ impl Store {
     }
 }
 
+/// What follows for the claims themselves; whether nodes must hear of it.
+async fn draw(
+    tx: &mut Writing,
+    domain: &mut Domain,
+    displaced: Option<&Domain>,
+    verdict: &Verdict,
+) -> Result<bool, StoreError> {
+    if let Some(holder) = displaced {
+        displace(tx, holder, domain).await?;
+    }
+    if let Some(cause) = verdict.cause {
+        stay(tx, domain, cause).await?;
+    }
+    let rerouted = walk(tx, domain, &verdict.steps).await?;
+    Ok(rerouted || displaced.is_some_and(|holder| holder.state.is_routed()))
+}
+
+/// A row that cannot be read does not stand before others, and is tried again in an hour: by then there may be another version here.
+async fn put_off(tx: &mut Writing, row: &Row, now: i64) -> Result<(), StoreError> {
+    const HOUR: i64 = 3_600_000;
+    let pattern: &str = row.get("pattern")?;
+    let tenant: uuid::Uuid = row.get("tenant")?;
+    tx.run(
+        "update domains set next_look_at = $3 where pattern = $1 and tenant = $2",
+        &[
+            pattern.into(),
+            tenant.into(),
+            now.saturating_add(HOUR).into(),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
 impl LookedAt {
+    /// Whether an operator wants what the name has of TLS to go with it.
+    fn hands_over(&self) -> bool {
+        let handover = self.holder.as_ref().map(|holder| holder.handover);
+        handover == Some(Handover::Tls)
+    }
+
     /// What was seen of `holder`; nothing where another had the name when it was looked at.
     fn seen_of(&self, holder: &Domain) -> Holder {
         let same =
@@ -230,42 +286,6 @@ impl LookedAt {
             proof: (self.holder.as_ref().filter(same)).map_or(Seen::Unknown, |seen| seen.proof),
         }
     }
-}
-
-/// Takes a claim through `steps`, with an audit row and an event for each; whether nodes must hear of it: the name is routed
-/// otherwise than before, or certificates are ordered for it from now on, or no more.
-pub(super) async fn walk(
-    tx: &mut Writing,
-    domain: &mut Domain,
-    steps: &[Step],
-) -> Result<bool, StoreError> {
-    let (was_routed, did_hold) = (domain.state.is_routed(), domain.state.holds());
-    for step in steps {
-        let from = domain.state;
-        debug_assert!(from.leads_to(step.to), "{from:?} -> {:?}", step.to);
-        let now = tx.now().0;
-        domain.state = step.to;
-        domain.reason = step.why.as_str().into();
-        (domain.since, domain.updated_at) = (now, now);
-        let detail = format!(
-            "{}, was {}: {}",
-            domain.tenant_slug,
-            from.as_str(),
-            step.why.text()
-        );
-        let name = domain.pattern.to_string();
-        tx.audit(EventKind::from(step.to).as_str(), &name, &detail)
-            .await?;
-        announce_state(tx, domain, step.why).await?;
-    }
-    Ok(was_routed != domain.state.is_routed() || did_hold != domain.state.holds())
-}
-
-async fn displace(tx: &mut Writing, old: &Domain, new: &Domain) -> Result<(), StoreError> {
-    bury(tx, old, Reason::Displaced).await?;
-    let detail = format!("from {} to {}", old.tenant_slug, new.tenant_slug);
-    tx.audit("domain.move", &old.pattern.to_string(), &detail)
-        .await
 }
 
 /// The end of a wait is met when it comes, not at the look behind it.

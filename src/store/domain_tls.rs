@@ -4,10 +4,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::changes::domain_key;
+use super::domains::Domain;
 use super::tenant_rows::{self as tenants, corrupt};
 use super::tenants::TenantRef;
 use super::values::Row;
-use super::{BULK, Changed, Store, StoreError, WRITE, domains};
+use super::writing::Writing;
+use super::{BULK, Changed, READ, Store, StoreError, WRITE, certificate_owners, domains};
 use crate::config::TlsVersion;
 use crate::model::{DomainPattern, DomainState, TenantId};
 
@@ -18,6 +20,15 @@ pub struct NameTls {
     pub minimum: Option<TlsVersion>,
     /// Certificates (PEM) of those who vouch for visitors: only who brings a certificate of theirs is let in.
     pub client_ca: Option<String>,
+}
+
+/// What one tenant's claim of a name demands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimTls {
+    /// Whose claim it is.
+    pub tenant: TenantId,
+    /// What it demands, or would if the name were routed to it.
+    pub tls: NameTls,
 }
 
 /// What is changed of a name's demands: `Some(None)` takes one away, `None` leaves it as it is.
@@ -84,6 +95,23 @@ impl Store {
         self.timed("domain_set_tls", WRITE, work).await
     }
 
+    /// What each claim of a name demands that has not ended.
+    pub async fn domain_tls(&self, pattern: &DomainPattern) -> Result<Vec<ClaimTls>, StoreError> {
+        let work = async {
+            let pattern = pattern.to_string();
+            let mut session = self.inner.reading().await?;
+            let rows = session.rows(CLAIMS, &[(&pattern).into()]).await?;
+            let claim = |row: &Row| {
+                Ok(ClaimTls {
+                    tenant: TenantId(row.get("tenant")?),
+                    tls: read(row)?.1,
+                })
+            };
+            rows.iter().map(claim).collect()
+        };
+        self.timed("domain_demands", READ, work).await
+    }
+
     /// The demands of every routed name that has any; and the names without, below a wildcard with: exact comes before wildcard.
     pub(super) fn all_tls(
         &self,
@@ -107,6 +135,25 @@ impl Store {
     }
 }
 
+/// What `old` demanded `new` does, and a certificate that was brought for the one counts for the other.
+pub(super) async fn hand_over(
+    tx: &mut Writing,
+    old: &Domain,
+    new: &Domain,
+) -> Result<(), StoreError> {
+    let name = new.pattern.to_string();
+    let args = [(&name).into(), new.tenant.0.into(), old.tenant.0.into()];
+    tx.run(HAND_OVER, &args).await?;
+    certificate_owners::handed_over(tx, &name, old.tenant).await?;
+    let detail = format!("as for {}, for {}", old.tenant_slug, new.tenant_slug);
+    tx.audit("domain.set_tls", &name, &detail).await
+}
+
+const HAND_OVER: &str = "update domains set \
+     minimum_tls = (select o.minimum_tls from domains o where o.pattern = $1 and o.tenant = $3), \
+     client_ca = (select o.client_ca from domains o where o.pattern = $1 and o.tenant = $3) \
+     where pattern = $1 and tenant = $2";
+const CLAIMS: &str = "select pattern, tenant, minimum_tls, client_ca from domains where pattern = $1 and state <> 'removed'";
 /// The routed claim, else the oldest.
 const CLAIM: &str = "select pattern, tenant, state, minimum_tls, client_ca from domains where pattern = $1 and state <> 'removed' and ($2 is null or tenant = $2) \
      order by case when state in ('active', 'degraded') then 0 else 1 end, created_at limit 1";

@@ -3,8 +3,9 @@
 use serde::{Serialize, Serializer};
 
 use crate::model::domain_life::{Reason, Standing};
-use crate::model::{Check, DomainPattern, DomainState, Slug, TenantId};
+use crate::model::{Checks, DomainPattern, DomainState, Slug, TenantId};
 
+use super::error::readable;
 use super::session::Session;
 use super::tenant_rows::{self as tenants, corrupt};
 use super::tenants::{Page, TenantRef};
@@ -30,7 +31,7 @@ pub struct Domain {
     /// Since when it has been in this state, in milliseconds since 1970.
     pub since: i64,
     /// What was seen of it when it was last looked at.
-    pub checks: Vec<Check>,
+    pub checks: Checks,
     /// When it was last looked at, in milliseconds since 1970.
     pub checked_at: Option<i64>,
     /// When it will be looked at next, in milliseconds since 1970.
@@ -128,8 +129,11 @@ impl Store {
                     ],
                 )
                 .await?;
-            let items: Vec<Domain> = rows.iter().map(read).collect::<Result<_, _>>()?;
-            let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+            let mut items: Vec<Domain> = Vec::with_capacity(rows.len());
+            for row in &rows {
+                items.extend(readable(read(row), "a claim")?);
+            }
+            let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
             let next = items.last().filter(|_| full).map(|last| DomainCursor {
                 pattern: last.pattern.clone(),
                 tenant: last.tenant,
@@ -157,7 +161,7 @@ impl Domain {
             trusted: claim.trusted,
             reason: why.as_str().into(),
             since: now,
-            checks: Vec::new(),
+            checks: Checks::default(),
             checked_at: None,
             next_look_at: Some(now),
             looks: 0,
@@ -174,13 +178,8 @@ impl Domain {
             trusted: self.trusted,
             since: self.since,
             looks: self.looks,
+            why: Reason::from_name(&self.reason),
         }
-    }
-
-    /// Its checks as they are stored.
-    pub(super) fn checks_text(&self) -> String {
-        // Plain values: it cannot fail.
-        serde_json::to_string(&self.checks).unwrap_or_default()
     }
 
     /// Whether the claim stands, as opposed to having ended.
@@ -207,7 +206,11 @@ impl Store {
                     DomainState::from_name(state).ok_or_else(|| corrupt("domain's state", state));
                 Ok((known?, row.get("many")?))
             };
-            rows.iter().map(read).collect()
+            let mut states = Vec::with_capacity(rows.len());
+            for row in &rows {
+                states.extend(readable(read(row), "a claim's state")?);
+            }
+            Ok(states)
         };
         self.timed("domain_states", BULK, work).await
     }
@@ -229,10 +232,7 @@ pub(super) fn read(row: &Row) -> Result<Domain, StoreError> {
         trusted: row.get::<i64>("trusted")? != 0,
         reason: row.get("reason")?,
         since: row.get("since")?,
-        checks: match row.get("checks")? {
-            "[]" => Vec::new(),
-            text => serde_json::from_str(text).map_err(|_| corrupt("domain's checks", text))?,
-        },
+        checks: Checks::from_stored(row.get("checks")?),
         checked_at: row.get("checked_at")?,
         next_look_at: row.get("next_look_at")?,
         looks: u32::try_from(row.get::<i64>("looks")?).unwrap_or(u32::MAX),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::model::{DomainPattern, Slug, SlugError, TenantState};
+use crate::model::{Causes, DomainPattern, Slug, SlugError, TenantState};
 use crate::seal::SealError;
 
 use super::backup::BackupError;
@@ -233,6 +233,22 @@ impl StoreError {
     /// Whether a statement failed because a row with the same key is there.
     pub(super) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Query(error) if error.as_database_error().is_some_and(|e| e.is_unique_violation()))
+    }
+}
+
+/// What was read of a row, `None` where it cannot be: that is told in the log and is no reason to stop for all others, who may be many. A
+/// node of a later version may have written it.
+pub(super) fn readable<T>(
+    read: Result<T, StoreError>,
+    what: &'static str,
+) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ StoreError::Corrupt { .. }) => {
+            tracing::warn!(error = %Causes(&error), what, "a row of the store cannot be read and is passed over");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -57,6 +57,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0007_events.sql"),
         postgres: include_str!("migrations/postgres/0007_events.sql"),
     },
+    Migration {
+        version: 8,
+        name: "certificate_owners",
+        sqlite: include_str!("migrations/sqlite/0008_certificate_owners.sql"),
+        postgres: include_str!("migrations/postgres/0008_certificate_owners.sql"),
+    },
 ];
 
 /// The version that this program knows.

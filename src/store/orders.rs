@@ -5,10 +5,11 @@
 
 use uuid::Uuid;
 
-use crate::model::{ChallengeKind, Check, DomainPattern, TenantId};
+use crate::model::{ChallengeKind, Checks, DomainPattern, TenantId};
 
 use super::acme_budget::Charge;
 use super::domains;
+use super::error::readable;
 use super::session::Session;
 use super::tenant_rows::corrupt;
 use super::values::Row;
@@ -77,7 +78,7 @@ pub struct CertificateOrder {
     /// What the last failure was, in words.
     pub last_error: Option<String>,
     /// What was seen when the name was last looked at before an order, where that kept one from being placed.
-    pub checks: Vec<Check>,
+    pub checks: Checks,
     /// When the certificate in place begins to be valid.
     pub not_before: Option<i64>,
     /// When it expires.
@@ -225,7 +226,8 @@ impl Store {
             let args = [now.into(), (&after).into(), i64::from(limit).into()];
             let mut session = self.inner.reading().await?;
             let rows = session.rows(EXPIRING, &args).await?;
-            rows.iter().map(read).collect()
+            let order = |row| readable(read(row), "an order").transpose();
+            rows.iter().filter_map(order).collect()
         };
         self.timed("orders_expiring", READ, work).await
     }
@@ -244,7 +246,7 @@ async fn save(
         Hold::Release => 0,
     };
     let pattern = order.pattern.to_string();
-    let checks = serde_json::to_string(&order.checks).unwrap_or_else(|_| "[]".to_owned());
+    let checks = order.checks.to_stored();
     let kind = order.kind.map(ChallengeKind::as_str);
     let saved = tx
         .run(
@@ -331,7 +333,6 @@ fn read(row: &Row) -> Result<CertificateOrder, StoreError> {
     let tenant: Uuid = row.get("tenant")?;
     let stage: &str = row.get("stage")?;
     let kind: Option<&str> = row.get("kind")?;
-    let checks: &str = row.get("checks")?;
     let count =
         |column| Ok::<_, StoreError>(u32::try_from(row.get::<i64>(column)?).unwrap_or(u32::MAX));
     let window: (Option<i64>, Option<i64>) = (row.get("window_start")?, row.get("window_end")?);
@@ -353,7 +354,7 @@ fn read(row: &Row) -> Result<CertificateOrder, StoreError> {
         restarts: count("restarts")?,
         first_failed_at: row.get("first_failed_at")?,
         last_error: row.get("last_error")?,
-        checks: serde_json::from_str(checks).map_err(|_| corrupt("list of checks", checks))?,
+        checks: Checks::from_stored(row.get("checks")?),
         not_before: row.get("not_before")?,
         not_after: row.get("not_after")?,
         renew_at: row.get("renew_at")?,

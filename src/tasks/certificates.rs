@@ -144,6 +144,9 @@ enum StepError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Acme(#[from] AcmeError),
+    /// As `Acme`, once the CA has said that it has issued.
+    #[error("the certificate was issued and cannot be had")]
+    AfterIssue(#[source] AcmeError),
     #[error("another node is registering the account, or changing it")]
     Busy,
     #[error("the lease has ended, or the name is wanted no more")]
@@ -334,6 +337,14 @@ impl From<AccountError> for StepError {
 }
 
 impl StepError {
+    /// What a failure is that comes after the certificate was issued.
+    fn after_issue(self) -> Self {
+        match self {
+            Self::Acme(error) => Self::AfterIssue(error),
+            other => other,
+        }
+    }
+
     /// A failure of what should always work.
     fn unusable(error: impl std::error::Error) -> Self {
         let what = format!("no key or request can be made: {}", Causes(&error));

@@ -16,7 +16,7 @@ use crate::model::domain_life::{Rules, Seen, Sight};
 use crate::model::{Causes, Check, CheckCode, DomainPattern, DomainState};
 use crate::shutdown::{Phase, Stopping};
 use crate::store::{
-    Domain, DomainSettings, DueLook, HolderSeen, LookedAt, Outcome, Store, StoreError,
+    Domain, DomainSettings, DueLook, Handover, HolderSeen, LookedAt, Outcome, Store, StoreError,
 };
 
 /// Between two questions for what is due.
@@ -29,7 +29,9 @@ const LEASE: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 32;
 /// Names put into service in one go.
 const BATCH: u32 = 100;
-/// Between two sweeps of tombstones.
+/// Names with certificates looked at in one go.
+const PAGE: u32 = 500;
+/// Between two sweeps of tombstones and certificates.
 const SWEEP: Duration = Duration::from_secs(3600);
 
 /// How a name is looked at, and by which rules it is judged.
@@ -78,6 +80,7 @@ impl NameWatch {
                 tenant: holder.tenant,
                 secret: holder.secret.clone(),
                 proof: self.seen(holder).await.proof,
+                handover: Handover::Nothing,
             }),
             _ => None,
         };
@@ -124,8 +127,10 @@ pub struct DomainTask {
     pub store: Store,
     /// How they are looked at.
     pub watch: Arc<NameWatch>,
-    /// How long tombstones are kept.
+    /// How long tombstones are kept, and certificates of names that nobody has.
     pub cooloff: Duration,
+    /// Whether a name's certificate is the operator's, and so needed without a claim.
+    pub spared: Box<dyn Fn(&DomainPattern) -> bool + Send + Sync>,
     /// Says that something may be due now, as when a certificate has come.
     pub wake: Arc<Notify>,
     /// Told of names whose state has changed: certificates may be wanted for them, or no more.
@@ -231,6 +236,27 @@ impl DomainTask {
         }
         if let Err(error) = self.store.prune_challenges().await {
             tracing::warn!(error = %Causes(&error), "old challenges stay for now");
+        }
+        if let Err(error) = self.sweep_certificates().await {
+            tracing::warn!(error = %Causes(&error), "certificates that nobody needs stay for now");
+        }
+    }
+
+    async fn sweep_certificates(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = (after.as_ref(), PAGE);
+            let swept = self
+                .store
+                .sweep_certificates(page, &self.spared, self.cooloff);
+            let swept = swept.await?;
+            for name in swept.forgotten {
+                tracing::info!(%name, "the certificate of a name that nobody has is gone");
+            }
+            after = swept.next;
+            if after.is_none() {
+                return Ok(());
+            }
         }
     }
 }

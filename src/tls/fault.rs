@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rustls_pki_types::pem;
 
+use crate::clock::Timestamp;
 use crate::model::DomainPattern;
 
 /// What is wrong with a certificate's file. Never holds anything of a key.
@@ -103,6 +104,8 @@ pub enum CertificateFault {
     NotYetValid {
         /// The file.
         path: PathBuf,
+        /// When it begins to be.
+        from: Timestamp,
     },
     /// `default` in the configuration names a certificate that was not loaded.
     #[error("the default certificate {name:?} was not found in {directory}")]

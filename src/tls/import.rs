@@ -107,7 +107,10 @@ fn judge(
         return Err(CertificateFault::Expired { path: path() });
     }
     if now < leaf.not_before {
-        return Err(CertificateFault::NotYetValid { path: path() });
+        return Err(CertificateFault::NotYetValid {
+            path: path(),
+            from: leaf.not_before,
+        });
     }
     let facing = chain
         .first()

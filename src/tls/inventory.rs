@@ -29,6 +29,7 @@ use super::tickets::{TicketFault, Tickets};
 use crate::clock::Timestamp;
 use crate::config;
 use crate::metrics::Metrics;
+use crate::model::certificate::late_at;
 use crate::model::{DomainPattern, Hostname, Secret};
 use crate::seal::SealError;
 use crate::store::{CertificateSummary, Changes, Cursor, SharedCertificateStore, StoreError};
@@ -153,6 +154,9 @@ impl Inventory {
             valid: valid.len() as u64,
             outside_validity: (snapshot.all.len() - valid.len()) as u64,
             soonest: valid.iter().map(|it| it.not_after.0).min(),
+            late_at: (valid.iter())
+                .map(|it| late_at(it.not_before.0, it.not_after.0))
+                .min(),
         };
         let outside = snapshot.all.len() - valid.len();
         self.snapshot.store(Arc::new(snapshot));
@@ -368,15 +372,19 @@ impl Inventory {
             folder.outside_validity + store.outside_validity,
         );
         set("faulty", counted.faulty as u64);
-        let soonest = folder.soonest.into_iter().chain(store.soonest).min();
         #[expect(
             clippy::cast_precision_loss,
             reason = "exact until the year 285 million"
         )]
         // Nothing expires where there is nothing: an alert on "soon" must not fire.
-        self.metrics
-            .certificate_not_after
-            .set(soonest.map_or(f64::INFINITY, |date| Timestamp(date).seconds() as f64));
+        let first = |one: Option<i64>, other: Option<i64>| {
+            let first = one.into_iter().chain(other).min();
+            first.map_or(f64::INFINITY, |date| Timestamp(date).seconds() as f64)
+        };
+        let soonest = first(folder.soonest, store.soonest);
+        self.metrics.certificate_not_after.set(soonest);
+        let late_at = first(folder.late_at, store.late_at);
+        self.metrics.certificate_late_at.set(late_at);
     }
 }
 

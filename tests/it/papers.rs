@@ -114,6 +114,21 @@ fn every_configuration_in_the_documents_is_valid() {
     assert!(found > 1);
 }
 
+#[test]
+fn the_alerts_fire_when_they_should() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/alerts.test.yml");
+    let checked = Command::new("promtool")
+        .args(["test", "rules", file])
+        .output()
+        .expect("promtool is needed (Debian: apt-get install prometheus)");
+    let words = [checked.stdout, checked.stderr].concat();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&words)
+    );
+}
+
 #[tokio::test]
 async fn the_service_tells_its_manager_when_it_serves() {
     assert!(UNIT.lines().any(|line| line == "Type=notify"));

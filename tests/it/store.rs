@@ -32,6 +32,7 @@ pub(crate) use on_both_engines;
 
 mod backup;
 mod budgets;
+mod certificate_owners;
 mod certificates;
 mod challenges;
 mod domain_life;
@@ -44,6 +45,7 @@ mod names;
 mod opening;
 mod order;
 mod outage;
+mod skew;
 mod tenants;
 mod ticket_keys;
 mod watch;
@@ -106,6 +108,24 @@ impl Place {
             StoreUrl::Postgres(url) => {
                 let mut connection = PgConnection::connect(url.expose()).await.unwrap();
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+}
+
+impl Place {
+    /// The `text` of the first row that a query past the store finds.
+    async fn text(&self, sql: &'static str) -> String {
+        match &self.settings.url {
+            StoreUrl::Sqlite(file) => {
+                let mut connection = sqlite_connection(file).await;
+                let found = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+                found.unwrap()
+            }
+            StoreUrl::Postgres(url) => {
+                let mut connection = PgConnection::connect(url.expose()).await.unwrap();
+                let found = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+                found.unwrap()
             }
         }
     }

@@ -117,7 +117,7 @@ pub(super) async fn name(
         ca: order.issued_by.or(order.ca),
         failures: order.failures,
         last_error: order.last_error,
-        checks: order.checks,
+        checks: order.checks.to_vec(),
         renew_at: order.renew_at,
         next_at: order.next_at,
     });
@@ -159,7 +159,7 @@ pub(super) fn one(
 
 fn of_row(row: &Row) -> Vec<(&'static str, String)> {
     let certificate = &row.certificate;
-    vec![
+    let mut facts = vec![
         ("hostname", certificate.pattern.to_string()),
         ("names", row.names()),
         ("state", row.state.to_owned()),
@@ -168,5 +168,10 @@ fn of_row(row: &Row) -> Vec<(&'static str, String)> {
         ("source", certificate.source.as_str().to_owned()),
         ("kept since", output::moment(certificate.created_at)),
         ("fingerprint", certificate.fingerprint.clone()),
-    ]
+    ];
+    facts.extend(certificate.former_tenant.map(|tenant| {
+        let what = format!("a former tenant's ({tenant}): it counts for no other's claim");
+        ("brought as", what)
+    }));
+    facts
 }

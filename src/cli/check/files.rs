@@ -85,7 +85,7 @@ fn certificate_file<'f>(fault: &'f CertificateFault, directory: &'f Path) -> &'f
         | Fault::NoNames { path }
         | Fault::Key { path, .. }
         | Fault::Expired { path }
-        | Fault::NotYetValid { path } => path,
+        | Fault::NotYetValid { path, .. } => path,
         Fault::Mismatch { key, .. } => key,
         _ => directory,
     }

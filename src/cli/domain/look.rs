@@ -2,18 +2,19 @@
 
 use serde::Serialize;
 
+use super::order::with_order;
 use super::{own, show};
 use crate::acme::{AcmeCa, Ca};
 use crate::cli::CliError;
 use crate::cli::error::note;
-use crate::cli::output::{self, OutputOption};
+use crate::cli::output::OutputOption;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domains::{Expected, Looker};
 use crate::metrics::Metrics;
 use crate::model::domain_life::Seen;
-use crate::model::{Causes, Check, CheckCode, DomainPattern, DomainState};
-use crate::store::{CertificateOrder, Claim, Domain, DueLook, Store, StoreError, TenantRef};
+use crate::model::{Causes, Check, DomainPattern, DomainState};
+use crate::store::{Claim, Domain, DueLook, Handover, Store, StoreError, TenantRef};
 use crate::tasks::domains::{self as looks, NameWatch};
 use crate::tls::Inventory;
 
@@ -72,14 +73,11 @@ pub(super) async fn doctor(
         let known = |check: &&Check| checks.iter().all(|other| other.code != check.code);
         let kept: Vec<Check> = claim.checks.iter().filter(known).cloned().collect();
         checks.extend(kept.into_iter().filter(looks::is_of_the_store));
-        if claim.state.holds() {
-            checks.extend(order.as_ref().and_then(failed_order));
-        }
         findings.push(Findings {
             hostname: claim.pattern.to_string(),
             tenant: Some(claim.tenant_slug.to_string()),
             state: Some(claim.state),
-            checks,
+            checks: with_order(checks, Some(claim.state), order.as_ref()),
         });
     }
     output.print(&findings, |findings| {
@@ -110,9 +108,9 @@ pub(super) async fn give(
     config: &Config,
     store: &Store,
     hostname: &DomainPattern,
-    tenant: &TenantRef,
+    (tenant, handover): (&TenantRef, Handover),
 ) -> Result<Domain, CliError> {
-    match store.move_domain(hostname, tenant).await {
+    match store.move_domain_with(hostname, tenant, handover).await {
         Err(StoreError::MoveNeedsProof { .. }) => {}
         moved => return Ok(moved?),
     }
@@ -128,7 +126,7 @@ pub(super) async fn give(
     let own = own.ok_or_else(|| StoreError::UnknownDomain(hostname.clone()))?;
     let mut looked = watch.look(&own).await;
     if let Some(holder) = &mut looked.holder {
-        holder.proof = Seen::No;
+        (holder.proof, holder.handover) = (Seen::No, handover);
     }
     let outcome = store.domain_looked(&looked, &watch.settings).await?;
     match outcome.map(|outcome| outcome.domain) {
@@ -159,24 +157,6 @@ async fn ask_identities(config: &Config, watch: &mut NameWatch) {
             )),
         }
     }
-}
-
-/// What became of the last order for a name, where that failed.
-pub(super) fn failed_order(order: &CertificateOrder) -> Option<Check> {
-    let error = order.last_error.as_ref()?;
-    Some(Check {
-        code: CheckCode::Certificate,
-        ok: false,
-        expected: "an order that succeeds".into(),
-        observed: error.clone(),
-        hint: Some(format!(
-            "it is tried again at {}; `cert renew {}` tries now",
-            output::moment(order.next_at),
-            order.pattern
-        )),
-        seen_by: order.ca.iter().cloned().collect(),
-        at: order.first_failed_at.unwrap_or(order.next_at),
-    })
 }
 
 async fn watch(config: &Config, store: &Store) -> Result<NameWatch, CliError> {

@@ -1,6 +1,6 @@
 //! What is to be fixed of a name that is the operator's own: whatever keeps a certificate from being ordered for it.
 
-use super::look::failed_order;
+use super::order::with_order;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::certificate::CertificateSource;
@@ -31,9 +31,7 @@ pub(super) async fn look(
     }
     let now = watch.clock.now();
     let found = watch.looker.preflight(hostname, &expected, now).await;
-    let mut checks = found.checks;
-    checks.extend(order.and_then(failed_order));
-    Ok(checks)
+    Ok(with_order(found.checks, None, order))
 }
 
 /// Why nothing is ordered for the name whatever becomes of it; `None` where something is.

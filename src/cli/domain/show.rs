@@ -4,18 +4,22 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
+use super::order::with_order;
+use super::tls::Demands;
 use crate::cli::CliError;
 use crate::cli::output::{self, OutputOption};
 use crate::config::Config;
 use crate::domains::{Claimed, Expected, RecordToSet, records_to_set};
-use crate::model::{Check, DomainState};
-use crate::store::{Date, Domain};
+use crate::model::{Check, DomainPattern, DomainState};
+use crate::store::{CertificateOrder, ClaimTls, Date, Domain, Store};
 
 /// A claim, with what its owner must set in DNS.
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]
     domain: Domain,
+    #[serde(flatten)]
+    demands: Demands,
     records: Vec<Record>,
 }
 
@@ -36,9 +40,30 @@ struct Record {
     purpose: &'static str,
 }
 
+/// What is known of a name besides its claims.
+struct Besides {
+    demands: Vec<ClaimTls>,
+    order: Option<CertificateOrder>,
+}
+
+impl Besides {
+    async fn of(store: &Store, hostname: &DomainPattern) -> Result<Self, CliError> {
+        Ok(Self {
+            demands: store.domain_tls(hostname).await?,
+            order: store.order(hostname).await?,
+        })
+    }
+}
+
 /// One claim.
-pub(super) fn one(output: OutputOption, config: &Config, domain: Domain) -> Result<(), CliError> {
-    output.print(&shown(config, domain), people)
+pub(super) async fn one(
+    output: OutputOption,
+    config: &Config,
+    store: &Store,
+    domain: Domain,
+) -> Result<(), CliError> {
+    let besides = Besides::of(store, &domain.pattern).await?;
+    output.print(&shown(config, &besides, domain), people)
 }
 
 /// A list of claims.
@@ -47,16 +72,20 @@ pub(super) fn many(output: OutputOption, domains: &Vec<Domain>) -> Result<(), Cl
 }
 
 /// Every claim of a name. First the one that counts: who has the name, else the newest of those that have not ended, else the newest.
-pub(super) fn claims(
+pub(super) async fn name(
     output: OutputOption,
     config: &Config,
-    mut claims: Vec<Domain>,
+    store: &Store,
+    hostname: &DomainPattern,
 ) -> Result<(), CliError> {
+    let mut claims = store.domain(hostname).await?;
+    let besides = Besides::of(store, hostname).await?;
     claims.sort_by_key(|claim| {
         let ended = claim.state == DomainState::Removed;
         (!claim.state.holds(), ended, Reverse(claim.created_at))
     });
-    let mut claims = claims.into_iter().map(|claim| shown(config, claim));
+    let shown = |claim| shown(config, &besides, claim);
+    let mut claims = claims.into_iter().map(shown);
     // The store answers with an error where nobody claims the name.
     let Some(first) = claims.next() else {
         return Ok(());
@@ -71,13 +100,23 @@ pub(super) fn claims(
     })
 }
 
-fn shown(config: &Config, domain: Domain) -> Shown {
+fn shown(config: &Config, besides: &Besides, mut domain: Domain) -> Shown {
+    let seen = std::mem::take(&mut *domain.checks);
+    let state = Some(domain.state);
+    domain.checks = with_order(seen, state, besides.order.as_ref()).into();
+    let of_claim = |it: &&ClaimTls| it.tenant == domain.tenant;
+    let demands = besides.demands.iter().find(of_claim);
+    let demands = demands.map(|it| it.tls.clone().into()).unwrap_or_default();
     let ended = domain.state == DomainState::Removed;
     let records = match ended {
         true => Vec::new(),
         false => records(config, &domain),
     };
-    Shown { domain, records }
+    Shown {
+        domain,
+        demands,
+        records,
+    }
 }
 
 /// What is to be set; no proof where an operator's word stands for it.
@@ -121,6 +160,7 @@ fn people(shown: &Shown) -> String {
     if domain.state != DomainState::Removed {
         facts.push(("looked at", moment(domain.checked_at)));
         facts.push(("next look", moment(domain.next_look_at)));
+        facts.extend(shown.demands.facts());
     }
     let mut parts = vec![output::facts(facts)];
     if !domain.checks.is_empty() {

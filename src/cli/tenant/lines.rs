@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn every_bad_line_has_its_number_and_reason() {
         let text = "{\"slug\":\"acme\",\"plan\":\"pro\"}\n\n{\"slug\":\"A b\"}\nnonsense\n\
-                    {\"slug\":\"b\",\"paln\":\"x\"}\n{\"slug\":\"c\",\"domains\":[\"c.example\"]}\n\
+                    {\"slug\":\"b\",\"paln\":\"x\"}\n{\"slug\":\"c\",\"domains\":[\"shop.acmecorp.com\"]}\n\
                     {\"slug\":\"d\",\"state\":\"removed\"}\n{\"slug\":\"last\"}";
         let lines = read_lines(&config(), text.as_bytes(), false).unwrap();
         let bad: Vec<usize> = lines

@@ -17,6 +17,7 @@ fn at(state: DomainState) -> Standing {
         trusted: false,
         since: 0,
         looks: 0,
+        why: None,
     }
 }
 
@@ -26,7 +27,15 @@ fn sight(proof: Seen, pointing: Seen) -> Sight {
 
 /// Where a claim in `state` is after one look, or the same state.
 fn after(state: DomainState, sight: Sight, certified: Certified, now: i64) -> DomainState {
-    let verdict = judge(&at(state), sight, certified, None, &RULES, now);
+    let why = match sight.is_gone() {
+        true => Reason::ControlGone,
+        false => Reason::CertificateExpiring,
+    };
+    let claim = match state {
+        DomainState::Degraded => degraded(why),
+        state => at(state),
+    };
+    let verdict = judge(&claim, sight, certified, None, &RULES, now);
     verdict.steps.last().map_or(state, |step| step.to)
 }
 
@@ -87,6 +96,43 @@ fn the_ordinary_life_of_a_name() {
     assert_eq!(after(Lapsed, sight(No, Yes), valid, HOUR), Lapsed);
     assert_eq!(after(Lapsed, sight(Yes, No), missing, HOUR), Verified);
     assert_eq!(after(Removed, sight(Yes, Yes), valid, HOUR), Removed);
+}
+
+/// A claim that has been degraded from the first moment on, for `why`.
+fn degraded(why: Reason) -> Standing {
+    Standing {
+        why: Some(why),
+        ..at(DomainState::Degraded)
+    }
+}
+
+#[test]
+fn a_name_that_loses_control_while_its_certificate_is_late_has_the_whole_grace() {
+    let gone = sight(Seen::No, Seen::No);
+    let judged = |claim: &Standing, now| judge(claim, gone, Certified::Expiring, None, &RULES, now);
+    let late = degraded(Reason::CertificateExpiring);
+    let verdict = judged(&late, 90 * HOUR);
+    assert_eq!(verdict.cause, Some(Reason::ControlGone));
+    assert!(verdict.steps.is_empty(), "the grace begins only now");
+    let lost = Standing {
+        since: 90 * HOUR,
+        ..degraded(Reason::ControlGone)
+    };
+    assert_eq!(judged(&lost, 161 * HOUR), Verdict::default());
+    let over = judged(&lost, 162 * HOUR);
+    assert_eq!(over.steps[0].to, DomainState::Lapsed);
+    // And who has control again, and loses it once more, begins anew.
+    let there = sight(Seen::No, Seen::Yes);
+    let back = judge(&lost, there, Certified::Expired, None, &RULES, 100 * HOUR);
+    assert_eq!(back.cause, Some(Reason::CertificateExpiring));
+}
+
+#[test]
+fn every_reason_is_found_by_its_name() {
+    for reason in Reason::ALL {
+        assert_eq!(Reason::from_name(reason.as_str()), Some(reason));
+    }
+    assert_eq!(Reason::from_name("of a later version"), None);
 }
 
 #[test]
@@ -184,12 +230,15 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 proptest! {
     /// The rows of one name under any sequence of events: at most one tenant holds it, every step is one of the life's, and nobody is
-    /// routed who has not proved control since the claim began, or stands on an operator's word.
+    /// routed who has not proved control since the claim began, or stands on an operator's word; and who lapses for a lost control has
+    /// been without it for the whole grace.
     #[test]
     fn no_two_tenants_hold_a_name_and_nobody_without_proof(events in prop::collection::vec(any_event(), 1..60)) {
         let mut now = 0;
         let mut claims = [at(DomainState::Removed); 3];
         let mut proved = [false; 3];
+        // Since when a look at a claim in service has seen no control, and none since that it was there.
+        let mut gone_since = [None; 3];
         for event in events {
             match event {
                 Event::Wait(time) => now += time,
@@ -213,10 +262,24 @@ proptest! {
                         prop_assert!(claims[other].state.leads_to(DomainState::Removed));
                         claims[other] = Standing { since: now, ..at(DomainState::Removed) };
                     }
+                    let in_service = matches!(claims[who].state, DomainState::Active | DomainState::Degraded);
+                    gone_since[who] = match (in_service, sight.is_gone(), sight.is_there()) {
+                        (true, true, _) => gone_since[who].or(Some(now)),
+                        (true, false, false) => gone_since[who],
+                        _ => None,
+                    };
+                    if let Some(cause) = verdict.cause {
+                        prop_assert!(claims[who].state == DomainState::Degraded && verdict.steps.is_empty());
+                        claims[who] = Standing { since: now, why: Some(cause), ..claims[who] };
+                    }
                     for step in verdict.steps {
+                        if step.to == DomainState::Lapsed && sight.is_gone() && certified != Certified::Expired {
+                            let since = gone_since[who].expect("lapsed without a loss");
+                            prop_assert!(now - since >= 72 * HOUR, "no grace: {}", now - since);
+                        }
                         prop_assert!(claims[who].state.leads_to(step.to), "{:?} -> {:?}", claims[who].state, step.to);
                         proved[who] |= step.why == Reason::ProofSeen && sight.proof == Seen::Yes;
-                        claims[who] = Standing { state: step.to, since: now, ..claims[who] };
+                        claims[who] = Standing { state: step.to, since: now, why: Some(step.why), ..claims[who] };
                     }
                 }
                 Event::Claim(_) => {}

@@ -151,7 +151,12 @@ pub(super) const TABLES: &[Table] = &[
     },
     Table {
         name: "certificate_names",
-        columns: &[text("pattern"), uuid("certificate")],
+        columns: &[
+            text("pattern"),
+            uuid("certificate"),
+            uuid("former"),
+            int("idle_since"),
+        ],
         order: "pattern",
     },
     Table {

@@ -4,6 +4,8 @@ use uuid::Uuid;
 
 use crate::model::certificate::CertificateSource;
 use crate::model::{DomainPattern, DomainState, TenantId};
+use crate::store::certificate_owners::counts_for;
+use crate::store::error::readable;
 use crate::store::values::Row;
 use crate::store::writing::Writing;
 use crate::store::{Store, StoreError, WRITE, domains};
@@ -38,7 +40,7 @@ struct Found {
     tenant: Option<TenantId>,
     state: Option<DomainState>,
     row: Option<Existing>,
-    /// Until when a certificate that somebody brought is far enough from its end.
+    /// Until when a certificate that somebody brought, and that counts for the claim, is far enough from its end.
     brought_until: Option<i64>,
     /// The name's own certificate, where it was ordered: its validity and its CA.
     own: Option<(i64, i64, Option<String>)>,
@@ -65,8 +67,8 @@ impl Store {
             let sql = tx.either(DOMAINS_SQLITE, DOMAINS_POSTGRES);
             let args = [(&after).into(), i64::from(limit).into()];
             let rows = tx.rows(sql, &args).await?;
-            let found: Vec<Found> = rows.iter().map(read).collect::<Result<_, _>>()?;
-            let full = found.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+            let found = all_readable(&rows)?;
+            let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
             let next = found.last().filter(|_| full).map(|it| it.pattern.clone());
             let mut swept = Swept {
                 next,
@@ -89,10 +91,9 @@ impl Store {
                 let text = name.to_string();
                 let sql = tx.either(DOMAIN_SQLITE, DOMAIN_POSTGRES);
                 let rows = tx.rows(sql, &[(&text).into()]).await?;
-                let found: Vec<Found> = rows.iter().map(read).collect::<Result<_, _>>()?;
-                match found.is_empty() {
+                match rows.is_empty() {
                     true => drop_tenants(&mut tx, name, &mut swept).await?,
-                    false => keep_all(&mut tx, found, &mut swept).await?,
+                    false => keep_all(&mut tx, all_readable(&rows)?, &mut swept).await?,
                 }
             }
             tx.finish_unannounced().await?;
@@ -146,7 +147,10 @@ impl Store {
             let rows = tx.rows(ORDERS, &args).await?;
             let mut swept = Swept::default();
             for row in &rows {
-                let pattern = domains::pattern(row.get("pattern")?)?;
+                let pattern = domains::pattern(row.get("pattern")?);
+                let Some(pattern) = readable(pattern, "an order's name")? else {
+                    continue;
+                };
                 if row.get::<i64>("asked_for")? == 0 {
                     forget(&mut tx, &pattern, &mut swept).await?;
                 }
@@ -281,6 +285,14 @@ async fn drop_tenants(
     }
 }
 
+fn all_readable(rows: &[Row]) -> Result<Vec<Found>, StoreError> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        found.extend(readable(read(row), "a name to certify")?);
+    }
+    Ok(found)
+}
+
 fn read(row: &Row) -> Result<Found, StoreError> {
     let tenant: Uuid = row.get("tenant")?;
     let state: Option<&str> = row.get("state")?;
@@ -312,7 +324,8 @@ fn read(row: &Row) -> Result<Found, StoreError> {
 }
 
 /// `$names` gives `pattern`, `tenant` and `state`; `$position` is the engine's search in a text. A third of a certificate's life is left
-/// when it is to be renewed: one that was brought does until then.
+/// when it is to be renewed: one that was brought does until then. A wildcard's does where the name has none of its own, which would be
+/// shown instead.
 macro_rules! wanted {
     ($names:literal, $position:literal, $rest:literal) => {
         concat!(
@@ -322,7 +335,9 @@ macro_rules! wanted {
              join certificates i on i.id = m.certificate where i.source <> 'acme' \
              and m.pattern in (d.pattern, '*.' || substr(d.pattern, ",
             $position,
-            "(d.pattern, '.') + 1))) as brought_until from ",
+            "(d.pattern, '.') + 1)) and (m.pattern = d.pattern or n.pattern is null) and ",
+            counts_for!("m", "i", "d.tenant"),
+            ") as brought_until from ",
             $names,
             " d left join certificate_orders o on o.pattern = d.pattern \
              left join certificate_names n on n.pattern = d.pattern left join certificates c on c.id = n.certificate ",

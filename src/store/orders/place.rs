@@ -7,12 +7,13 @@ use crate::model::{DomainPattern, EventKind};
 use crate::seal::Sealer;
 use crate::store::acme_budget::{self, Charge};
 use crate::store::certificate_import::{self, NewCertificate};
+use crate::store::certificate_owners::counts_for;
 use crate::store::events::Event;
 use crate::store::signing_keys::{self, KEYS_LOCK};
 use crate::store::writing::Writing;
 use crate::store::{BULK, CertificateChange, Changed, Store, StoreError, WRITE};
 
-use super::{CertificateOrder, Hold, ORDERS_LOCK, OrderStage, save};
+use super::{CertificateOrder, Hold, ORDERS_LOCK, OrderStage, save, tenant_id};
 
 /// Whether an order may be placed now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,15 +138,22 @@ async fn is_wanted(tx: &mut Writing, order: &CertificateOrder) -> Result<bool, S
     Ok(held.is_some())
 }
 
-/// Whether an operator has brought a certificate for the name while it was ordered, one that is good for a while.
+/// Whether an operator has brought a certificate for the name while it was ordered, one that is good for a while and not a former tenant's.
 async fn is_imported(tx: &mut Writing, order: &CertificateOrder) -> Result<bool, StoreError> {
     let (pattern, now) = (order.pattern.to_string(), tx.now().0);
     let imported = tx
         .row(
-            "select 1 as one from certificate_names n join certificates c on c.id = n.certificate \
-             where n.pattern = $1 and c.source = 'import' and c.not_before <= $2 \
-             and c.not_after - (c.not_after - c.not_before) / 3 > $2",
-            &[(&pattern).into(), now.into()],
+            concat!(
+                "select 1 as one from certificate_names n join certificates c on c.id = n.certificate \
+                 where n.pattern = $1 and c.source = 'import' and c.not_before <= $2 \
+                 and c.not_after - (c.not_after - c.not_before) / 3 > $2 and ",
+                counts_for!("n", "c", "$3")
+            ),
+            &[
+                (&pattern).into(),
+                now.into(),
+                tenant_id(order.tenant).into(),
+            ],
         )
         .await?;
     Ok(imported.is_some())

@@ -10,10 +10,13 @@ use crate::acme::{
     AuthorizationState, AuthorizationView, CaProblem, OfferedChallenge, OrderState, OrderView,
     signing_request,
 };
-use crate::model::{ChallengeKind, Hostname, Secret};
+use crate::model::{ChallengeKind, Checks, Hostname, Secret};
 use crate::store::{CertificateOrder, Hold, OrderStage};
 use crate::tasks::certificates::seams::PublishedChallenge;
+use crate::tls::CertificateFault;
 
+/// A certificate that begins to be valid within this time is waited for. No CA begins later than it issues; what is off is a clock.
+const AHEAD: Duration = Duration::from_secs(600);
 /// An order that has come to nothing for so long is given up.
 const GIVE_UP: Duration = Duration::from_secs(3600);
 
@@ -29,7 +32,10 @@ impl Certificates {
         let view = opened.account.look(&url).await?;
         match view.state {
             OrderState::Invalid => self.fail_order(order, &view, problem_of(&view)).await,
-            OrderState::Valid => self.fetch(order, &opened, &url, &view).await,
+            OrderState::Valid => {
+                let fetched = self.fetch(order, &opened, &url, &view).await;
+                fetched.map_err(StepError::after_issue)
+            }
             _ if self.is_stuck(order) => {
                 self.withdraw(order, &view).await?;
                 let what = format!("the order was {:?} for an hour", view.state).to_lowercase();
@@ -108,11 +114,16 @@ impl Certificates {
         let ca = opened.facts.id.as_str();
         let new = match crate::tls::check_issued(&order.pattern, &chain, &key, ca, now) {
             Ok(new) => new,
+            Err(CertificateFault::NotYetValid { from, .. }) if from.since(now) <= AHEAD => {
+                // It is good, and the CA's clock or this node's is off: it is fetched again when it is valid here, too.
+                return self.look_later(order, Some(from.since(now))).await;
+            }
             Err(fault) => {
                 let what = format!("the certificate that came is not used: {fault}");
-                return self
-                    .fail_order_with(order, view, Setback::of_ca(what))
-                    .await;
+                self.withdraw(order, view).await?;
+                self.set_back_as(order, Setback::of_ca(what), Outcome::Issued)
+                    .await?;
+                return Ok(Next::Done);
             }
         };
         let at = self.issuer_of(order);
@@ -159,7 +170,7 @@ impl Certificates {
         (order.attempts, order.failures) = (0, 0);
         (order.ca_failures, order.restarts) = (0, 0);
         (order.first_failed_at, order.last_error) = (None, None);
-        order.checks = Vec::new();
+        order.checks = Checks::default();
         order.next_at = ladder::next_of_kept(order);
     }
 

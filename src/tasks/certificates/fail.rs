@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::Outcome;
 use super::setback::Setback;
 use super::{Certificates, StepError, ladder};
 use crate::acme::AcmeError;
@@ -31,11 +32,19 @@ impl Certificates {
                 return self.save(order, Hold::Release).await;
             }
             StepError::Slow => Setback::of_ca(error.to_string()),
-            StepError::Acme(error) => Setback::of(error, &order.pattern),
+            StepError::Acme(error) | StepError::AfterIssue(error) => {
+                Setback::of(error, &order.pattern)
+            }
+        };
+        // A certificate counts at its CA whether it can be had or not.
+        let outcome = match &error {
+            StepError::AfterIssue(_) => Outcome::Issued,
+            _ => setback.outcome(),
         };
         match &error {
             // That this node did not know of the account's successor says nothing of the order.
             StepError::Acme(AcmeError::AccountUnknown)
+            | StepError::AfterIssue(AcmeError::AccountUnknown)
                 if self.replace_account(self.issuer_of(order)).await? =>
             {
                 if order.stage == OrderStage::Placed {
@@ -58,17 +67,18 @@ impl Certificates {
             // The CA has the order, and will still have it when it can be asked again.
             StepError::Slow
             | StepError::Acme(AcmeError::Unavailable { .. } | AcmeError::RateLimited { .. })
-                if order.stage == OrderStage::Placed && !self.is_stuck(order) =>
-            {
+            | StepError::AfterIssue(
+                AcmeError::Unavailable { .. } | AcmeError::RateLimited { .. },
+            ) if order.stage == OrderStage::Placed && !self.is_stuck(order) => {
                 let asked = match &error {
-                    StepError::Acme(error) => error.retry_after(),
+                    StepError::Acme(error) | StepError::AfterIssue(error) => error.retry_after(),
                     _ => None,
                 };
                 return self.look_later(order, asked).await.map(drop);
             }
             _ => {}
         }
-        self.set_back(order, setback).await
+        self.set_back_as(order, setback, outcome).await
     }
 
     /// Saves a failure, gives back what it did not use, and leaves the CA alone where it asks for that.
@@ -77,6 +87,17 @@ impl Certificates {
         order: &mut CertificateOrder,
         setback: Setback,
     ) -> Result<(), StepError> {
+        let outcome = setback.outcome();
+        self.set_back_as(order, setback, outcome).await
+    }
+
+    /// As [`Certificates::set_back`], `outcome` being what came of the order as far as the CA is concerned.
+    pub(super) async fn set_back_as(
+        &self,
+        order: &mut CertificateOrder,
+        setback: Setback,
+        outcome: Outcome,
+    ) -> Result<(), StepError> {
         let at = self.issuer_of(order);
         let issuer = &self.parts.issuers[at];
         let (ca, now) = (issuer.ca.id(), self.parts.clock.now());
@@ -84,7 +105,7 @@ impl Certificates {
         // What was taken at a CA that is configured no more is nobody else's to give back or to be blamed for.
         let gone = under_way && self.placed_at(order).is_none();
         let refunds = match under_way && !gone {
-            true => issuer.limits.refunds(order, ca, setback.outcome()),
+            true => issuer.limits.refunds(order, ca, outcome),
             false => Vec::new(),
         };
         match gone {

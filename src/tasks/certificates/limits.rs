@@ -44,7 +44,7 @@ impl Default for Limits {
 /// What becomes of what an order has taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// A certificate came: nothing has failed.
+    /// The CA has issued: nothing has failed, and the certificate counts, also where it cannot be had or used.
     Issued,
     /// The name failed: no certificate came.
     NameFailed,

@@ -9,7 +9,7 @@ use super::{Certificates, Next, StepError};
 use crate::acme::{NewOrder, new_key};
 use crate::clock::Timestamp;
 use crate::model::certificate::CertificateSource;
-use crate::model::{ChallengeKind, Check, CheckCode, DomainPattern};
+use crate::model::{ChallengeKind, Check, CheckCode, Checks, DomainPattern};
 use crate::store::{CertificateOrder, CertificateStore, Hold, OrderStage, Placing};
 use crate::tasks::certificates::seams::{AskedOrder, Cleared};
 
@@ -159,7 +159,7 @@ impl Certificates {
         placing.placed_at = Some(self.parts.clock.now().0);
         placing.polls = 0;
         placing.attempts = order.attempts.saturating_add(1);
-        placing.checks = Vec::new();
+        placing.checks = Checks::default();
         if placing.ca != order.ca && order.ca.is_some() {
             placing.ca_failures = 0;
         }

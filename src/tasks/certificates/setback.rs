@@ -157,7 +157,7 @@ impl Setback {
         match self {
             Self::Blocked(checks) => {
                 order.last_error = Some(said(&checks));
-                order.checks = checks;
+                order.checks = checks.into();
             }
             Self::Name(what) => {
                 order.last_error = Some(what);

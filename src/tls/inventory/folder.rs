@@ -76,7 +76,9 @@ impl LoadReport {
         if certificate.not_after <= now {
             self.faults.push(CertificateFault::Expired { path });
         } else if now < certificate.not_before {
-            self.faults.push(CertificateFault::NotYetValid { path });
+            let from = certificate.not_before;
+            self.faults
+                .push(CertificateFault::NotYetValid { path, from });
         }
         self.certificates.push(Arc::new(certificate));
     }

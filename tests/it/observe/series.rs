@@ -183,6 +183,8 @@ const THERE: &[&str] = &[
     "vestibule_store_query_seconds_count{query=",
     "vestibule_certificates{state=",
     "vestibule_certificate_not_after_seconds ",
+    "vestibule_certificate_late_at_seconds ",
+    "vestibule_clock_skew_seconds ",
     "process_cpu_seconds_total ",
     "process_resident_memory_bytes ",
     "process_open_fds ",

@@ -67,6 +67,7 @@ pub(crate) struct Books {
     pub(crate) offers: Option<Vec<ChallengeKind>>,
     /// The name that it wants to be shown control of, whatever is ordered.
     pub(crate) asks_for: Option<Hostname>,
+    pub(crate) begins_later: Duration,
     /// The last order for each name.
     latest: HashMap<DomainPattern, usize>,
     /// By the certificate (DER): when it was issued.
@@ -146,13 +147,13 @@ impl ScriptedCa {
         std::future::pending::<()>().await;
     }
 
-    fn issue(&self, name: &DomainPattern, request: &[u8]) -> (String, Vec<u8>) {
+    fn issue(&self, name: &DomainPattern, request: &[u8], later: Duration) -> (String, Vec<u8>) {
         let (_, request) = X509CertificationRequest::from_der(request).unwrap();
         let spki = &request.certification_request_info.subject_pki;
         let key = PublicKey(spki.subject_public_key.data.to_vec());
         let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
         let from = u64::try_from(self.clock.now().0).unwrap() - 3_600_000;
-        params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(from);
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(from) + later;
         params.not_after = params.not_before + self.lifetime;
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.pem(), certificate.der().to_vec())

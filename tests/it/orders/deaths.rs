@@ -7,6 +7,7 @@ use super::*;
 
 on_both_engines!(
     a_node_that_dies_at_any_step_is_succeeded_by_another,
+    what_is_being_placed_is_left_alone_for_twice_its_lease,
     a_name_that_is_given_up_while_its_order_is_under_way_gets_no_certificate,
     two_nodes_order_each_name_once,
     two_nodes_that_start_at_once_make_one_account,
@@ -51,6 +52,27 @@ async fn a_node_that_dies_at_any_step_is_succeeded_by_another(place: Place) {
         }
     }
     assert!(dead >= 18, "{dead}");
+}
+
+/// A node whose clock is up to a minute ahead would take it from a node that works, and order a second time.
+async fn what_is_being_placed_is_left_alone_for_twice_its_lease(place: Place) {
+    let world = World::new(place, 1).await;
+    create(&world.store, "acme").await;
+    world.verified("acme", "shop.acme.test").await;
+    *world.ca().death.lock().unwrap() = Some((2, Moment::BeforeItHears));
+    let first = world.node();
+    tokio::select! {
+        () = world.work(&first, MINUTE * 2) => {}
+        () = world.ca().died.notified() => {}
+    }
+    let other = world.node();
+    world.pass_by(MINUTE + Duration::from_secs(59));
+    other.pass().await.unwrap();
+    assert_eq!(world.row("shop.acme.test").await.stage, OrderStage::Placing);
+    assert_eq!(world.ca().many(), 1);
+    world.work(&other, MINUTE).await;
+    assert!(world.is_kept("shop.acme.test").await);
+    assert_eq!(world.ca().many(), 2);
 }
 
 async fn a_name_that_is_given_up_while_its_order_is_under_way_gets_no_certificate(place: Place) {

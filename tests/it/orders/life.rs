@@ -9,6 +9,7 @@ use super::*;
 
 on_both_engines!(
     a_verified_name_gets_a_certificate,
+    a_former_tenants_certificate_is_replaced_by_one_of_the_ca,
     a_wildcard_is_shown_by_dns_only,
     the_operators_own_names_are_ordered_and_dropped_names_forgotten,
     an_imported_certificate_is_left_alone_until_the_last_third_of_its_life,
@@ -49,6 +50,44 @@ async fn a_verified_name_gets_a_certificate(place: Place) {
     assert_eq!(world.ca().many(), 1);
     let audit = world.store.audit(None, 10).await.unwrap();
     assert!(audit.iter().any(|it| it.action == "cert.issue"));
+}
+
+async fn a_former_tenants_certificate_is_replaced_by_one_of_the_ca(place: Place) {
+    let world = World::new(place, 1).await;
+    for tenant in ["acme", "globex"] {
+        create(&world.store, tenant).await;
+    }
+    let name = pattern("shop.acme.test");
+    world.verified("acme", "shop.acme.test").await;
+    let now = world.now();
+    let sealer = Sealer::open(&world.place.settings.secret_key_file).unwrap();
+    let brought = NewCertificate {
+        names: vec![name.clone()],
+        chain: "a chain".to_owned(),
+        key: Secret::new(b"a key".to_vec()),
+        not_before: now.0,
+        not_after: now.plus(DAY * 90).0,
+        source: CertificateSource::Import,
+        fingerprint: "brought".to_owned(),
+        ca: None,
+    };
+    let list = [brought];
+    let import = world
+        .store
+        .import_certificates(&list, sealer.as_ref().unwrap());
+    import.await.unwrap();
+    let node = world.node();
+    world.work(&node, HOUR).await;
+    assert_eq!(world.ca().many(), 0);
+    world.store.remove_domain(&name, None).await.unwrap();
+    world.verified("globex", "shop.acme.test").await;
+    world.work(&world.node(), HOUR).await;
+    assert!(world.is_kept("shop.acme.test").await);
+    let shown = world.store.certificate(&name).await.unwrap().about;
+    assert_eq!(
+        (shown.source, shown.former_tenant),
+        (CertificateSource::Acme, None)
+    );
 }
 
 async fn a_wildcard_is_shown_by_dns_only(place: Place) {

@@ -3,7 +3,7 @@
 use vestibule::acme::AcmeError;
 use vestibule::model::CheckCode;
 
-use super::ca::{limited, problem};
+use super::ca::{Handle, limited, problem};
 use super::*;
 
 on_both_engines!(
@@ -19,6 +19,8 @@ on_both_engines!(
     the_next_ca_is_asked_after_three_failures_and_the_first_one_again_for_the_renewal,
     a_ca_that_its_caa_records_forbid_is_passed_over,
     a_certificate_that_the_ca_does_not_want_to_replace_is_ordered_plainly,
+    a_certificate_that_is_not_valid_yet_is_waited_for,
+    a_certificate_that_cannot_be_used_counts_at_its_ca_all_the_same,
 );
 
 async fn a_name_that_is_not_ready_places_no_order(place: Place) {
@@ -300,4 +302,45 @@ async fn a_certificate_that_the_ca_does_not_want_to_replace_is_ordered_plainly(p
     let orders = world.ca().orders_of("shop.acme.test");
     assert_eq!(orders.len(), 2);
     assert!(!orders[1].replaces);
+}
+
+async fn a_certificate_that_is_not_valid_yet_is_waited_for(place: Place) {
+    let world = World::new(place, 1).await;
+    create(&world.store, "acme").await;
+    world.verified("acme", "shop.acme.test").await;
+    world
+        .ca()
+        .books(|books| books.begins_later = HOUR + MINUTE * 9);
+    let node = world.node();
+    world.work(&node, MINUTE * 8).await;
+    let row = world.row("shop.acme.test").await;
+    assert_eq!((row.stage, row.failures), (OrderStage::Placed, 0));
+    assert!(row.polls < 10, "it is known how long: {}", row.polls);
+    world.work(&node, MINUTE * 3).await;
+    assert!(world.is_kept("shop.acme.test").await);
+    assert_eq!(world.ca().many(), 1);
+}
+
+async fn a_certificate_that_cannot_be_used_counts_at_its_ca_all_the_same(place: Place) {
+    let world = World::new(place, 1).await;
+    create(&world.store, "acme").await;
+    world.verified("acme", "shop.acme.test").await;
+    world.ca().books(|books| books.begins_later = HOUR * 3);
+    let node = world.node();
+    world.work(&node, DAY).await;
+    // Five for the same names in a week, of which we take four: no more than the CA has issued.
+    assert_eq!(world.ca().many(), 4);
+    let row = world.row("shop.acme.test").await;
+    let error = row.last_error.unwrap();
+    assert!(error.contains("not valid yet"), "{error}");
+    // Nothing has failed in the CA's eyes.
+    let failures = world.limits.failures;
+    let ca = Handle(Arc::clone(&world.cas[0]));
+    let charge = vestibule::store::Charge {
+        ca: ca.id().to_owned(),
+        bucket: failures,
+        name: "shop.acme.test".to_owned(),
+    };
+    let price = world.store.acme_price(ca.id(), &[charge]).await;
+    assert!(price.unwrap().free_at <= world.now());
 }

@@ -292,6 +292,8 @@ async fn certificates_are_counted_by_validity(place: Place) {
         valid: 2,
         outside_validity: 2,
         soonest: Some(11),
+        // A sixth of the first one's life before its end, and it expired all the same.
+        late_at: Some(9),
     };
     assert_eq!(summary, expected);
 }

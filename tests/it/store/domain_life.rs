@@ -6,13 +6,16 @@ use vestibule::model::DomainState::{Active, Degraded, Lapsed, Pending, Removed, 
 use vestibule::model::domain_life::{Reason, Rules, Seen, Sight};
 use vestibule::model::{Check, CheckCode, DomainState};
 use vestibule::store::{
-    Changed, Claim, Domain, DomainSettings, HolderSeen, LookedAt, Outcome, Store, StoreError,
+    Changed, Claim, Domain, DomainSettings, Handover, HolderSeen, LookedAt, Outcome, Store,
+    StoreError,
 };
 
 use super::certificates::{import, sealer, valid};
 use super::{Place, add, by, changes, create, leads, pattern};
 
+mod handover;
 mod turns;
+mod unreadable;
 mod walks;
 
 on_both_engines!(
@@ -88,6 +91,7 @@ fn looked(claim: &Domain, sight: Sight, holder: Option<&Domain>, proof: Seen) ->
             tenant: holder.tenant,
             secret: holder.secret.clone(),
             proof,
+            handover: Handover::Nothing,
         }),
         own_certificate: false,
         chance: 0.5,
@@ -364,7 +368,7 @@ async fn checks_are_kept_as_they_were_seen(place: Place) {
     };
     store.domain_looked(&seen, &settings(true)).await.unwrap();
     let kept = store.domain(&pattern(NAME)).await.unwrap().remove(0);
-    assert_eq!(kept.checks, [check]);
+    assert_eq!(*kept.checks, [check]);
     assert!(kept.checked_at.is_some());
     assert_eq!(kept.looks, 1);
 }

@@ -190,14 +190,14 @@ impl CaAccount for Account {
     ) -> BoxFuture<'a, Result<(), AcmeError>> {
         let finalize = move |books: &mut Books| {
             let at = self.ca.clock.now().0;
-            let stuck = books.stuck.clone();
+            let (stuck, later) = (books.stuck.clone(), books.begins_later);
             let it = books.found(self.number, order)?;
             assert_eq!(it.state, OrderState::Ready);
             if stuck.contains(&it.name.to_string()) {
                 it.state = OrderState::Processing;
                 return Ok(());
             }
-            let (chain, der) = self.ca.issue(&it.name, csr);
+            let (chain, der) = self.ca.issue(&it.name, csr, later);
             (it.chain, it.state) = (chain, OrderState::Valid);
             books.issued.insert(der, at);
             Ok(())
