@@ -66,7 +66,8 @@ pub(super) fn watch(
     )?;
     let watch = Arc::new(name_watch(config, clock, inventory, looker));
     tokio::spawn(try_target(Arc::clone(&watch)));
-    let (cooloff, own) = (config.domains.cooloff, config.clone());
+    let cooloff = config.domains.cooloff;
+    let spared = needs_no_claim(config);
     let (metrics, opener, stopping) = (Arc::clone(metrics), Arc::clone(opener), stopping.clone());
     let Stirrer {
         names,
@@ -86,7 +87,7 @@ pub(super) fn watch(
             store: store.acting_as("node"),
             watch,
             cooloff,
-            spared: Box::new(move |pattern| own.unclaimable(pattern).is_some()),
+            spared,
             wake: names,
             changed: Box::new(move |pattern| certificates.names([pattern.clone()])),
             metrics,
@@ -94,6 +95,15 @@ pub(super) fn watch(
         task.run(stopping).await;
     });
     Ok(stirrer)
+}
+
+/// Says whether the certificate of a name that nobody claims is needed all the same: of a name that nobody can claim, because it is the
+/// operator's own, unless nothing is ordered for it.
+fn needs_no_claim(config: &Config) -> Box<dyn Fn(&DomainPattern) -> bool + Send + Sync> {
+    let config = config.clone();
+    Box::new(move |pattern| {
+        config.unclaimable(pattern).is_some() && !config.tls.not_ordered.contains(pattern)
+    })
 }
 
 /// Says at the start if the name to which customers point theirs leads nowhere: a slip of the pen, or not set up yet.

@@ -48,7 +48,7 @@ fn challenges_answered(root: &Section<'_>, config: &Config) {
         }
         let lacking = issuer.challenges.iter().filter_map(|kind| {
             let what = config.lacks(*kind)?;
-            Some(format!("{} alone, and {what}", kind.as_str()))
+            Some(format!("{}, but {what}", kind.as_str()))
         });
         let lacking: Vec<String> = lacking.collect();
         let what = format!("`acme.challenges` has {}", lacking.join("; "));
@@ -62,7 +62,7 @@ fn challenges_answered(root: &Section<'_>, config: &Config) {
     }
 }
 
-/// In a zone of our own nothing is answered but challenges, or nothing at all: whoever is reached by a name in it would not be.
+/// In the zone that we answer there are challenges and our own name, and nothing else: whoever is reached by a name in it would not be.
 fn zones_apart(root: &Section<'_>, config: &Config) {
     let routing = &config.routing;
     let hosts = routing.base_domains.iter().map(|it| (it, "a base domain"));
@@ -71,8 +71,15 @@ fn zones_apart(root: &Section<'_>, config: &Config) {
         .iter()
         .map(|it| (it, "a platform host"));
     let hosts: Vec<(&Hostname, &str)> = hosts.chain(platform).collect();
+    let name_server = config.acme_dns.as_ref().map(|it| &it.name_server);
     for (setting, zone, place) in root.notes.zones.borrow().iter() {
-        let within = |host: &&(&Hostname, &str)| host.0 == zone || host.0.below(zone).is_some();
+        // Below the zone of proofs nothing is answered by anybody, so nobody is kept from anything there.
+        if *setting != "acme_dns.zone" {
+            continue;
+        }
+        let within = |host: &&(&Hostname, &str)| {
+            (host.0 == zone || host.0.below(zone).is_some()) && Some(host.0) != name_server
+        };
         if let Some((host, what)) = hosts.iter().find(within) {
             let what = format!("`{setting}` {zone} is, or has in it, {host}, which is {what}");
             let hint = "take a name of its own that nobody is reached by";

@@ -1,4 +1,4 @@
-//! What we expect of customers' names: where they point, where proofs and challenges may be delegated to, and who certifies them.
+//! What we expect of names, customers' and the operator's own: where they point, where proofs and challenges may be delegated to, and who certifies them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -85,6 +85,13 @@ impl Expected {
             whose: Whose::Operator(Here { listeners, machine }),
             ..self
         }
+    }
+
+    /// From now on a name may lead anywhere.
+    pub fn forget_where(&mut self) {
+        self.cname_target = None;
+        self.addresses = Vec::new();
+        self.whose = Whose::Customer;
     }
 
     /// As for a wildcard: of the ways to show control only the one by DNS records.

@@ -3,7 +3,7 @@
 mod hints;
 mod view;
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use hints::{hint, to_set, told_of, wanted};
 use view::{Ipv6, Leads, Ours, View, record};
@@ -91,7 +91,13 @@ fn of_this_node(views: &[View], whose: &Whose) -> Vec<IpAddr> {
 fn is_of_this_machine(address: &IpAddr) -> bool {
     let of_many = address.is_multicast() || *address == IpAddr::V4(Ipv4Addr::BROADCAST);
     let of_others = address.is_unspecified() || of_many;
-    !of_others && UdpSocket::bind((*address, 0)).is_ok()
+    let can_have = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
+    // Where it lets sockets have any address (`ip_nonlocal_bind`), also this one that is nobody's (RFC 5737, RFC 3849), it says nothing.
+    let nobodys: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    !of_others && can_have(*address) && !can_have(nobodys)
 }
 
 /// Where our own name leads: providers that flatten a CNAME give its addresses as the customer's own. Nothing where there is no such name,
@@ -115,7 +121,12 @@ fn judge(
     expected: &Expected,
     now: Timestamp,
 ) -> Pointed {
-    let leads: Vec<Leads> = views.iter().map(|view| view.leads(ours)).collect();
+    let leads = views.iter().map(|view| match view.leads(ours) {
+        // Where a name has addresses of several nodes each of them knows its own alone, and any of them answers a CA.
+        Leads::Partly if expected.whose != Whose::Customer => Leads::Here,
+        leads => leads,
+    });
+    let leads: Vec<Leads> = leads.collect();
     let wanted = wanted(pattern, expected);
     let seen = match leads.as_slice() {
         _ if wanted.is_none() => Seen::Unknown,

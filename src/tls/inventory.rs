@@ -154,7 +154,9 @@ impl Inventory {
             valid: valid.len() as u64,
             outside_validity: (snapshot.all.len() - valid.len()) as u64,
             soonest: valid.iter().map(|it| it.not_after.0).min(),
-            late_at: (valid.iter())
+            // One that has expired is late until somebody does something about it.
+            late_at: (snapshot.all.iter())
+                .filter(|it| it.not_before <= now)
                 .map(|it| late_at(it.not_before.0, it.not_after.0))
                 .min(),
         };

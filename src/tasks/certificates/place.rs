@@ -93,6 +93,7 @@ impl Certificates {
                 pattern: &order.pattern,
                 kinds: &kinds,
                 ca: &opened.facts,
+                renewal: order.is_renewal(),
             };
             match self.parts.preflight.may_order(&asked).await {
                 Cleared::Go(mut kinds) if !kinds.is_empty() => {

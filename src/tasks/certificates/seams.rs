@@ -26,6 +26,8 @@ pub struct AskedOrder<'a> {
     pub kinds: &'a [ChallengeKind],
     /// The CA.
     pub ca: &'a CaFacts,
+    /// Whether a certificate is there that this one is to follow.
+    pub renewal: bool,
 }
 
 /// What CAA records may say of a CA (RFC 8659, RFC 8657).
