@@ -66,12 +66,13 @@ impl Certificates {
         Ok(Next::Go)
     }
 
-    /// Looks for a CA that the name is ready for. A CA that its CAA records forbid is passed over; whatever else is wrong with the name is
-    /// wrong for all of them.
+    /// Looks for a CA that the name is ready for. A CA that its CAA records forbid is passed over, and so is one to which control cannot be
+    /// shown in the ways that it is asked for; whatever else is wrong with the name is wrong for all of them. What is told of a name that
+    /// none can be asked for is what keeps the one from it that the CAA records let in.
     async fn way(&self, order: &CertificateOrder) -> Result<Result<Way, Instead>, StepError> {
         let first = self.issuer_of(order);
         let many = self.parts.issuers.len();
-        let mut blocked = None;
+        let mut blocked: Option<Vec<Check>> = None;
         for step in 0..many {
             let at = (first + step) % many;
             let issuer = &self.parts.issuers[at];
@@ -106,10 +107,14 @@ impl Certificates {
                     blocked.get_or_insert(vec![check]);
                 }
                 Cleared::Wait(checks) => {
-                    let only_caa = is_only_caa(&checks);
-                    let seen = blocked.get_or_insert(checks);
-                    if !only_caa {
-                        return Ok(Err(Instead::Back(Setback::Blocked(seen.clone()))));
+                    let passed_over = is_of_this_ca(&checks);
+                    // Nobody is told to let a CA in where another one is let in already.
+                    match &mut blocked {
+                        Some(seen) if !is_forbidden(seen) || is_forbidden(&checks) => {}
+                        seen => *seen = Some(checks),
+                    }
+                    if !passed_over {
+                        break;
                     }
                 }
             }
@@ -235,9 +240,16 @@ impl Certificates {
 /// How often it is looked whether the operator's files still cover a name.
 const LOOK_AT_FILES: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
 
-fn is_only_caa(checks: &[Check]) -> bool {
+/// Whether CAA records let somebody else in, or nobody.
+fn is_forbidden(checks: &[Check]) -> bool {
     let mut bad = checks.iter().filter(|check| !check.ok);
-    !checks.is_empty() && bad.all(|check| check.code == CheckCode::Caa)
+    bad.any(|check| check.code == CheckCode::Caa)
+}
+
+/// Whether another CA may do better: this one is forbidden, whatever else is wrong, or nothing is wrong but how control is to be shown to it.
+fn is_of_this_ca(checks: &[Check]) -> bool {
+    let mut bad = checks.iter().filter(|check| !check.ok);
+    is_forbidden(checks) || bad.all(|check| check.code == CheckCode::Challenge)
 }
 
 fn no_kind(pattern: &DomainPattern, ca: &str, now: Timestamp) -> Check {
