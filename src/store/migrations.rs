@@ -57,6 +57,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0007_events.sql"),
         postgres: include_str!("migrations/postgres/0007_events.sql"),
     },
+    Migration {
+        version: 8,
+        name: "order_waits",
+        sqlite: include_str!("migrations/sqlite/0008_order_waits.sql"),
+        postgres: include_str!("migrations/postgres/0008_order_waits.sql"),
+    },
 ];
 
 /// The version that this program knows.

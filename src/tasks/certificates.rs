@@ -5,7 +5,7 @@
 //! and whose turn it is, the store says; a row is leased to one node at a time, and what it writes counts only while its lease lasts.
 //!
 //! `place` orders, `advance` sees an order through, `look_after` waits for the renewal; `setback` says what a failure means, `limits` and
-//! `ladder` are the numbers.
+//! `ladder` are the numbers, `wait` is what an order waits for at a CA.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +28,7 @@ mod look_after;
 mod place;
 mod seams;
 mod setback;
+mod wait;
 
 pub use intent::{LOOK_EVERY, Wake, own_names, own_names_to_order};
 pub use kept_account::{AccountError, KeptAccount};
@@ -36,6 +37,7 @@ pub use seams::{
     AskedOrder, CaFacts, ChallengeBoard, Cleared, CoveredByFiles, DomainLife, Preflight,
     PublishedChallenge, SealedWith,
 };
+pub use wait::{Wait, waits_now};
 
 use accounts::Accounts;
 use intent::Look;
@@ -315,11 +317,6 @@ impl Issuer {
         let wildcard = matches!(pattern, DomainPattern::Wildcard(_));
         let fits = |kind: &ChallengeKind| !wildcard || *kind == ChallengeKind::Dns01;
         self.challenges.iter().copied().filter(fits).collect()
-    }
-
-    /// Whether an order here is one that the CA itself asked for (RFC 9773 section 5).
-    fn may_replace(&self, order: &CertificateOrder) -> bool {
-        order.window.is_some() && order.issued_by.as_deref() == Some(self.ca.id())
     }
 }
 

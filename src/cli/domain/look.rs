@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{own, show};
 use crate::acme::{AcmeCa, Ca};
 use crate::cli::CliError;
+use crate::cli::cert::waits::Waits;
 use crate::cli::error::note;
 use crate::cli::output::{self, OutputOption};
 use crate::clock::Clock;
@@ -53,6 +54,8 @@ pub(super) async fn doctor(
     let mut watch = watch(config, store).await?;
     ask_identities(config, &mut watch).await;
     let order = store.order(hostname).await?;
+    let now = watch.clock.now();
+    let waits = Waits::of(config, store, order.as_ref(), now).await?;
     let mut findings = Vec::new();
     if own::is_own(config, hostname) {
         findings.push(Findings {
@@ -73,6 +76,7 @@ pub(super) async fn doctor(
         let kept: Vec<Check> = claim.checks.iter().filter(known).cloned().collect();
         checks.extend(kept.into_iter().filter(looks::is_of_the_store));
         if claim.state.holds() {
+            waits.iter().for_each(|it| it.tell(&mut checks, now));
             checks.extend(order.as_ref().and_then(failed_order));
         }
         findings.push(Findings {
@@ -169,11 +173,17 @@ pub(super) fn failed_order(order: &CertificateOrder) -> Option<Check> {
         ok: false,
         expected: "an order that succeeds".into(),
         observed: error.clone(),
-        hint: Some(format!(
-            "it is tried again at {}; `cert renew {}` tries now",
-            output::moment(order.next_at),
-            order.pattern
-        )),
+        hint: Some(match &order.waits_for {
+            Some(why) => format!(
+                "it is tried again at {}: {why}",
+                output::moment(order.next_at)
+            ),
+            None => format!(
+                "it is tried again at {}; `cert renew {}` tries now",
+                output::moment(order.next_at),
+                order.pattern
+            ),
+        }),
         seen_by: order.ca.iter().cloned().collect(),
         at: order.first_failed_at.unwrap_or(order.next_at),
     })

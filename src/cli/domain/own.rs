@@ -1,6 +1,7 @@
 //! What is to be fixed of a name that is the operator's own: whatever keeps a certificate from being ordered for it.
 
 use super::look::failed_order;
+use crate::cli::cert::waits::Waits;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::certificate::CertificateSource;
@@ -32,6 +33,8 @@ pub(super) async fn look(
     let now = watch.clock.now();
     let found = watch.looker.preflight(hostname, &expected, now).await;
     let mut checks = found.checks;
+    let waits = Waits::of(config, store, order, now).await?;
+    waits.iter().for_each(|it| it.tell(&mut checks, now));
     checks.extend(order.and_then(failed_order));
     Ok(checks)
 }
