@@ -26,7 +26,7 @@ mod storage;
 mod token;
 mod upstream;
 
-pub use domains::{AcmeDns, AcmeIssuer, CertificateKey, Domains, ExternalAccount};
+pub use domains::{AcmeDns, AcmeIssuer, AcmeLimits, CertificateKey, Domains, ExternalAccount};
 pub use edge::{Edge, EdgeTimeouts, Tls, TlsVersion};
 pub use fault::{Fault, Faults};
 pub use operate::{

@@ -59,7 +59,7 @@ mod writing;
 use embedded::EmbeddedFile;
 
 pub use acme_accounts::{AccountChange, AccountClaim, AcmeAccount, AcmeAccountRow};
-pub use acme_budget::{Bucket, Charge, Price, Room};
+pub use acme_budget::{Bucket, Charge, Price, Room, Short};
 pub use audit::AuditEntry;
 pub use backup::{Backup, BackupError, Existing, Held};
 pub use certificate_import::{ImportedCertificates, NewCertificate};
@@ -81,8 +81,8 @@ pub use import::{Exported, ImportFault, ImportLine, Imported};
 pub use migrations::known as schema_version;
 pub use open::Access;
 pub use orders::{
-    AtCa, CertificateOrder, DueStages, Hold, ORDER_LEASE, OrderClass, OrderStage, Placing, Swept,
-    Verified,
+    AtCa, CertificateOrder, DueStages, Hold, ORDER_LEASE, OrderClass, OrderFailed, OrderStage,
+    Placing, Swept, Verified,
 };
 pub use slugs::COOLOFF as SLUG_COOLOFF;
 pub use tenants::{LimitPatch, NewTenant, Page, TenantPatch, TenantRef};

@@ -121,7 +121,7 @@ fn issuer(config: &Config, settings: &AcmeIssuer, clock: &Clock) -> Result<Issue
         challenges: config.challenges_for(settings),
         caa_identities: settings.caa_identities.clone(),
         key: settings.key,
-        limits: Limits::default(),
+        limits: Limits::from(settings.limits),
     })
 }
 

@@ -16,6 +16,7 @@ mod export;
 mod import;
 mod renew;
 mod show;
+pub(super) mod waits;
 
 /// Verbs on certificates. HOSTNAME is a name or, for all names one label below, `*.name`.
 #[derive(Debug, Subcommand)]
@@ -107,7 +108,9 @@ impl CertVerb {
     async fn act(self, config: &Config, store: &Store, now: Timestamp) -> Result<(), CliError> {
         match self {
             Self::List { output } => show::list(output, store, now).await,
-            Self::Show { hostname, output } => show::name(output, store, &hostname, now).await,
+            Self::Show { hostname, output } => {
+                show::name(output, config, store, &hostname, now).await
+            }
             Self::Import {
                 hostname,
                 chain,
@@ -127,7 +130,9 @@ impl CertVerb {
                     "HOSTNAME needs --chain and --key".to_owned(),
                 )),
             },
-            Self::Renew { hostname, output } => renew::run(config, store, &hostname, output).await,
+            Self::Renew { hostname, output } => {
+                renew::run(config, store, &hostname, (output, now)).await
+            }
             Self::Export {
                 hostname,
                 chain,

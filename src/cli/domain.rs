@@ -83,6 +83,15 @@ pub(super) enum DomainVerb {
     },
 }
 
+/// Where nothing says where names lead, nothing but its proof keeps a name.
+fn note_of_nowhere(config: &Config, trusted: bool) {
+    if !trusted && config.says_nowhere() {
+        note(
+            "neither `domains.cname_target` nor `domains.addresses` says where names lead: the proof must stay for as long as the name",
+        );
+    }
+}
+
 impl DomainVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         if let Self::Add {
@@ -108,12 +117,7 @@ impl DomainVerb {
             } => {
                 let claim = Claim::trusted_if(trusted);
                 let domain = store.add_domain(&tenant, &hostname, claim).await?;
-                if !trusted && config.says_nowhere() {
-                    note(
-                        "neither `domains.cname_target` nor `domains.addresses` says where names lead: the proof must stay for as long \
-                         as the name",
-                    );
-                }
+                note_of_nowhere(config, trusted);
                 show::one(output, config, store, domain).await
             }
             Self::List { tenant, output } => {

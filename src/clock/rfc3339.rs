@@ -1,5 +1,7 @@
 //! A moment as text: RFC 3339, in UTC, with milliseconds.
 
+use std::fmt;
+
 use super::Timestamp;
 
 /// Bytes of `2026-11-23T07:30:00.123Z`.
@@ -25,6 +27,13 @@ impl Timestamp {
         write_pair(&mut text, 20, of_day % 1000 / 10);
         text[22] = b'0' + (of_day % 10) as u8;
         text
+    }
+}
+
+/// As [`Timestamp::rfc3339`].
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&String::from_utf8_lossy(&self.rfc3339()))
     }
 }
 

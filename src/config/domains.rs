@@ -60,6 +60,17 @@ pub struct AcmeIssuer {
     pub caa_identities: Vec<String>,
     /// The kind of key that certificates get.
     pub key: CertificateKey,
+    /// What it lets an account do.
+    pub limits: AcmeLimits,
+}
+
+/// Which limits of a CA are kept before it has to refuse anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcmeLimits {
+    /// Those that Let's Encrypt publishes.
+    LetsEncrypt,
+    /// None, as for a CA of one's own: it says itself when it has had enough.
+    None,
 }
 
 /// A binding to an account outside of ACME.
@@ -150,6 +161,14 @@ impl AcmeIssuer {
                 &[
                     ("ecdsa", CertificateKey::EcdsaP256),
                     ("rsa", CertificateKey::Rsa2048),
+                ],
+            ),
+            limits: section.one_of(
+                "limits",
+                AcmeLimits::LetsEncrypt,
+                &[
+                    ("letsencrypt", AcmeLimits::LetsEncrypt),
+                    ("none", AcmeLimits::None),
                 ],
             ),
             directory_url: directory_url?,

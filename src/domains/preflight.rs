@@ -112,8 +112,8 @@ impl Survey {
         let must_point = self.must_point(pattern, expected);
         checks.extend(of_pointing.filter(|it| it.ok || must_point).cloned());
         checks.push(self.signed.check.clone());
-        // A delegation is asked for only where a CA cannot do without.
-        let needed = ready.is_empty() || ready.iter().any(Vec::is_empty);
+        // A delegation is asked for only where no CA can do without.
+        let needed = ready.iter().all(Vec::is_empty);
         let delegated = self.delegated.iter().map(|it| &it.check);
         checks.extend(delegated.filter(|check| check.ok || needed).cloned());
         if !expected.cas.is_empty() {

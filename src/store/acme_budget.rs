@@ -35,6 +35,20 @@ pub struct Charge {
 /// A bucket is kept as the time at which it will be full again (the "virtual scheduling" form of the generic cell rate algorithm, ITU-T
 /// I.371): one number, no clean-up of what is past, and the same answers as counting tokens.
 impl Bucket {
+    /// One that is never empty.
+    pub const fn endless(name: &'static str) -> Self {
+        Self {
+            name,
+            capacity: u32::MAX,
+            refill: Duration::from_millis(1),
+        }
+    }
+
+    /// Whether it is never empty.
+    pub fn is_endless(&self) -> bool {
+        self.capacity == u32::MAX
+    }
+
     /// Takes a token; when the bucket will be full then.
     ///
     /// # Errors
@@ -78,10 +92,28 @@ pub struct Room {
 /// When something can be asked of a CA.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Price {
-    /// When the budgets have it; now where they do.
-    pub free_at: Timestamp,
+    /// What keeps it the longest, where the budgets do not have it now.
+    pub short: Option<Short>,
     /// Until when the CA asked to be left alone; in the past where it did not.
     pub held_until: Timestamp,
+}
+
+/// A bucket that has no token.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Short {
+    /// When it has one again.
+    pub until: Timestamp,
+    /// Its name.
+    pub bucket: &'static str,
+}
+
+impl Charge {
+    /// See [`Bucket::take`].
+    fn take(&self, full_at: i64, now: Timestamp) -> Result<i64, Short> {
+        let bucket = self.bucket.name;
+        let taken = self.bucket.take(full_at, now);
+        taken.map_err(|until| Short { until, bucket })
+    }
 }
 
 /// The bucket under which a CA's wish to be left alone is kept.
@@ -119,9 +151,9 @@ impl Store {
                 held_until,
             } = books(&mut session, ca, charges).await?;
             let each = charges.iter().zip(full_at);
-            let free = each.filter_map(|(charge, full_at)| charge.bucket.take(full_at, now).err());
+            let short = each.filter_map(|(charge, full_at)| charge.take(full_at, now).err());
             Ok(Price {
-                free_at: free.max().unwrap_or(now),
+                short: short.max(),
                 held_until,
             })
         };
@@ -158,25 +190,25 @@ impl Store {
     }
 }
 
-/// Takes all of `charges`, which are at one CA, or none; when all can be had, where they cannot now. The caller holds [`orders::ORDERS_LOCK`].
+/// Takes all of `charges`, which are at one CA, or none; what keeps them the longest, where they cannot be had now. The caller holds [`orders::ORDERS_LOCK`].
 pub(super) async fn spend(
     tx: &mut Writing,
     charges: &[Charge],
-) -> Result<Result<(), Timestamp>, StoreError> {
+) -> Result<Result<(), Short>, StoreError> {
     let now = tx.now();
     let Some(first) = charges.first() else {
         return Ok(Ok(()));
     };
     let full_at = books(tx, &first.ca, charges).await?.full_at;
-    let (mut taken, mut later) = (Vec::with_capacity(charges.len()), None);
+    let (mut taken, mut short) = (Vec::with_capacity(charges.len()), None);
     for (charge, full_at) in charges.iter().zip(full_at) {
-        match charge.bucket.take(full_at, now) {
+        match charge.take(full_at, now) {
             Ok(after) => taken.push(entry(&charge.ca, charge.bucket.name, &charge.name, after)),
-            Err(free_at) => later = later.max(Some(free_at)),
+            Err(one) => short = short.max(Some(one)),
         }
     }
-    if let Some(later) = later {
-        return Ok(Err(later));
+    if let Some(short) = short {
+        return Ok(Err(short));
     }
     write(tx, &taken).await?;
     Ok(Ok(()))

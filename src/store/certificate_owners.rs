@@ -1,5 +1,5 @@
-//! Whose a certificate in the store is, and who needs it. What was ordered of a CA is nobody's: its key has never left the store. What
-//! somebody brought belongs to whoever has the name, and goes with the tenant that gives the name up, who may have the key.
+//! Whose a certificate in the store is, and who needs it. What was ordered of a CA is nobody's: its key leaves the store only where
+//! an operator exports it. What somebody brought belongs to whoever has the name, and goes with the tenant that gives the name up, who may have the key.
 
 use std::time::Duration;
 
@@ -247,7 +247,7 @@ macro_rules! counts_for {
 }
 pub(super) use counts_for;
 
-/// A wildcard's is needed as long as somebody has a name below it that has none of its own.
+/// (A name is compared as the result of an expression, as SQLite wants it for an index of one.) A wildcard's is needed as long as somebody has a name below it that has none of its own.
 macro_rules! found {
     ($position:literal, $rest:literal) => {
         concat!(
@@ -256,7 +256,7 @@ macro_rules! found {
              and d.state in ('verified', 'active', 'degraded')) or (n.pattern like '*.%' and exists (select 1 from domains d \
              where '*.' || substr(d.pattern, ",
             $position,
-            "(d.pattern, '.') + 1) = n.pattern and d.state in ('verified', 'active', 'degraded') \
+            "(d.pattern, '.') + 1) = (n.pattern || '') and d.state in ('verified', 'active', 'degraded') \
              and not exists (select 1 from certificate_names e where e.pattern = d.pattern))) then 1 else 0 end as bigint) as needed \
              from certificate_names n join certificates c on c.id = n.certificate where ",
             $rest

@@ -172,7 +172,7 @@ impl CertificateStore for Store {
                 late_at: row.get("late_at")?,
             })
         };
-        self.timed("certificate_summary", READ, work).boxed()
+        self.timed("certificate_summary", BULK, work).boxed()
     }
 
     fn name_tls(&self) -> BoxFuture<'_, Result<Vec<(DomainPattern, NameTls)>, StoreError>> {

@@ -160,17 +160,18 @@ impl Store {
     }
 }
 
+const CLAIMS_SQLITE: &str =
+    "select pattern, state from domains where tenant = $1 and state <> 'removed' order by pattern";
+const CLAIMS_POSTGRES: &str = "select pattern, state from domains where tenant = $1 and state <> 'removed' order by pattern for update";
+
 /// Ends every claim of a removed tenant; the names that it had.
 pub(super) async fn remove_all(
     tx: &mut Writing,
     tenant: TenantId,
 ) -> Result<Vec<LookupKey>, StoreError> {
-    let rows = tx
-        .rows(
-            "select pattern, state from domains where tenant = $1 and state <> 'removed' order by pattern",
-            &[tenant.0.into()],
-        )
-        .await?;
+    // Locked as they are read: what a look makes of them meanwhile would be told to nobody.
+    let sql = tx.either(CLAIMS_SQLITE, CLAIMS_POSTGRES);
+    let rows = tx.rows(sql, &[tenant.0.into()]).await?;
     let now = tx.now().0;
     certificate_owners::left_all(tx, tenant).await?;
     tx.run(

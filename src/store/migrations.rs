@@ -63,6 +63,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0008_certificate_owners.sql"),
         postgres: include_str!("migrations/postgres/0008_certificate_owners.sql"),
     },
+    Migration {
+        version: 9,
+        name: "order_waits",
+        sqlite: include_str!("migrations/sqlite/0009_order_waits.sql"),
+        postgres: include_str!("migrations/postgres/0009_order_waits.sql"),
+    },
 ];
 
 /// The version that this program knows.

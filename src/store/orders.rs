@@ -1,16 +1,18 @@
 //! What is ordered of certificate authorities, name by name: where each order stands, who works on it, when it is due.
 //!
 //! Why a certificate is wanted is in `orders/intent.rs`, whose turn it is in `orders/lease.rs`, what an order costs and what it brings in
-//! `orders/place.rs`.
+//! `orders/place.rs`, what is sealed in `orders/sealed.rs`,
+//! what others are told in `orders/told.rs`.
 
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
+use crate::model::certificate::late_at;
 use crate::model::{ChallengeKind, Checks, DomainPattern, TenantId};
 
 use super::acme_budget::Charge;
 use super::domains;
 use super::error::readable;
-use super::session::Session;
 use super::tenant_rows::corrupt;
 use super::values::Row;
 use super::writing::Writing;
@@ -19,10 +21,14 @@ use super::{READ, Store, StoreError, WRITE};
 mod intent;
 mod lease;
 mod place;
+mod sealed;
+mod told;
 
 pub use intent::{Swept, Verified};
 pub use lease::{AtCa, DueStages, ORDER_LEASE, OrderClass};
 pub use place::Placing;
+pub(super) use sealed::{any_sealed, reseal};
+pub use told::OrderFailed;
 
 /// PostgreSQL's advisory lock under which orders are handed out and budgets spent. ("vestibul", the last letter 3.)
 pub(super) const ORDERS_LOCK: i64 = 0x7665_7374_6962_7503;
@@ -77,6 +83,8 @@ pub struct CertificateOrder {
     pub first_failed_at: Option<i64>,
     /// What the last failure was, in words.
     pub last_error: Option<String>,
+    /// What an order waits for until `next_at`, in words: nobody's failure.
+    pub waits_for: Option<String>,
     /// What was seen when the name was last looked at before an order, where that kept one from being placed.
     pub checks: Checks,
     /// When the certificate in place begins to be valid.
@@ -117,6 +125,21 @@ impl CertificateOrder {
         purpose(&self.pattern.to_string())
     }
 
+    /// Whether an order at `ca` is one that the CA itself asked for (RFC 9773 section 5).
+    pub fn may_replace_at(&self, ca: &str) -> bool {
+        self.window.is_some() && self.issued_by.as_deref() == Some(ca)
+    }
+
+    /// From when on there is less left of the life of the certificate in place than a renewal should ever leave.
+    pub fn late_from(&self) -> Option<Timestamp> {
+        Some(Timestamp(late_at(self.not_before?, self.not_after?)))
+    }
+
+    /// Whether that time has come.
+    pub fn is_about_to_expire(&self, now: Timestamp) -> bool {
+        self.late_from().is_some_and(|late| late <= now)
+    }
+
     /// Whether a certificate is in place that this one is to follow.
     pub fn is_renewal(&self) -> bool {
         self.not_after.is_some()
@@ -142,17 +165,18 @@ impl Store {
         hold: Hold,
         refunds: &[Charge],
     ) -> Result<bool, StoreError> {
-        self.save_telling(order, holder, hold, refunds, false).await
+        self.save_telling(order, holder, hold, refunds, None).await
     }
 
-    /// As [`Store::save_order`], and tells whoever wants to know that the order has failed.
+    /// As [`Store::save_order`], and tells whoever wants to know what has failed.
     pub async fn save_failed_order(
         &self,
         order: &CertificateOrder,
         holder: &str,
+        failed: OrderFailed<'_>,
         refunds: &[Charge],
     ) -> Result<bool, StoreError> {
-        self.save_telling(order, holder, Hold::Release, refunds, true)
+        self.save_telling(order, holder, Hold::Release, refunds, Some(failed))
             .await
     }
 
@@ -162,7 +186,7 @@ impl Store {
         holder: &str,
         hold: Hold,
         refunds: &[Charge],
-        failed: bool,
+        failed: Option<OrderFailed<'_>>,
     ) -> Result<bool, StoreError> {
         let work = async {
             let mut tx = self.writing().await?;
@@ -173,8 +197,8 @@ impl Store {
             if !save(&mut tx, order, holder, hold).await? {
                 return Ok(false);
             }
-            if failed {
-                place::announce_failure(&mut tx, order).await?;
+            if let Some(failed) = failed {
+                told::failed(&mut tx, order, failed).await?;
             }
             tx.finish_unannounced().await?;
             Ok(true)
@@ -271,6 +295,7 @@ async fn save(
                 i64::from(order.restarts).into(),
                 order.first_failed_at.into(),
                 order.last_error.as_deref().into(),
+                order.waits_for.as_deref().into(),
                 (&checks).into(),
                 order.not_before.into(),
                 order.not_after.into(),
@@ -283,40 +308,6 @@ async fn save(
         )
         .await?;
     Ok(saved == 1)
-}
-
-/// One sealed key of an order, where there is any.
-pub(super) async fn any_sealed(session: &mut Session) -> Result<Option<Vec<u8>>, StoreError> {
-    let row = session
-        .row(
-            "select sealed_key from certificate_orders where sealed_key is not null limit 1",
-            &[],
-        )
-        .await?;
-    row.map(|row| row.get("sealed_key")).transpose()
-}
-
-/// Puts what `reseal` makes of every order's key (given with its purpose) in its place; how many there were. Orders under way are few.
-pub(super) async fn reseal<E: From<StoreError>>(
-    tx: &mut Writing,
-    reseal: impl Fn(&str, &[u8]) -> Result<Vec<u8>, E>,
-) -> Result<usize, E> {
-    let rows = tx
-        .rows(
-            "select pattern, sealed_key from certificate_orders where sealed_key is not null",
-            &[],
-        )
-        .await?;
-    for row in &rows {
-        let pattern: &str = row.get("pattern")?;
-        let sealed = reseal(&purpose(pattern), row.get("sealed_key")?)?;
-        tx.run(
-            "update certificate_orders set sealed_key = $2 where pattern = $1",
-            &[pattern.into(), sealed.as_slice().into()],
-        )
-        .await?;
-    }
-    Ok(rows.len())
 }
 
 fn purpose(pattern: &str) -> String {
@@ -355,6 +346,7 @@ fn read(row: &Row) -> Result<CertificateOrder, StoreError> {
         first_failed_at: row.get("first_failed_at")?,
         last_error: row.get("last_error")?,
         checks: Checks::from_stored(row.get("checks")?),
+        waits_for: row.get("waits_for")?,
         not_before: row.get("not_before")?,
         not_after: row.get("not_after")?,
         renew_at: row.get("renew_at")?,
@@ -368,7 +360,7 @@ fn read(row: &Row) -> Result<CertificateOrder, StoreError> {
 macro_rules! columns {
     () => {
         "pattern, tenant, stage, ca, issued_by, order_url, kind, sealed_key, replaces, placed_at, polls, attempts, failures, ca_failures, \
-         restarts, first_failed_at, last_error, checks, not_before, not_after, renew_at, window_start, window_end, ask_at, next_at"
+         restarts, first_failed_at, last_error, waits_for, checks, not_before, not_after, renew_at, window_start, window_end, ask_at, next_at"
     };
 }
 use columns;
@@ -380,8 +372,8 @@ const BY_PATTERN: &str = concat!(
 );
 const SAVE: &str = "update certificate_orders set updated_at = $3, lease_until = $4, stage = $5, ca = $6, issued_by = $7, order_url = $8, \
      kind = $9, sealed_key = $10, replaces = $11, placed_at = $12, polls = $13, attempts = $14, failures = $15, ca_failures = $16, \
-     restarts = $17, first_failed_at = $18, last_error = $19, checks = $20, not_before = $21, not_after = $22, renew_at = $23, \
-     window_start = $24, window_end = $25, ask_at = $26, next_at = $27 \
+     restarts = $17, first_failed_at = $18, last_error = $19, waits_for = $20, checks = $21, not_before = $22, not_after = $23, \
+     renew_at = $24, window_start = $25, window_end = $26, ask_at = $27, next_at = $28 \
      where pattern = $1 and lease_holder = $2 and lease_until > $3";
 /// An order under way is left to itself.
 const RENEW: &str = "update certificate_orders set updated_at = $2, \
@@ -392,6 +384,6 @@ const RENEW: &str = "update certificate_orders set updated_at = $2, \
 const EXPIRING: &str = concat!(
     "select ",
     columns!(),
-    " from certificate_orders where failures > 0 and not_after - $1 < (not_after - not_before) / 6 \
+    " from certificate_orders where (failures > 0 or waits_for is not null) and not_after - $1 < (not_after - not_before) / 6 \
      and not_after < $1 + 604800000 and pattern > $2 order by pattern limit $3"
 );

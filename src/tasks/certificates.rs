@@ -5,7 +5,7 @@
 //! and whose turn it is, the store says; a row is leased to one node at a time, and what it writes counts only while its lease lasts.
 //!
 //! `place` orders, `advance` sees an order through, `look_after` waits for the renewal; `setback` says what a failure means, `limits` and
-//! `ladder` are the numbers.
+//! `ladder` are the numbers, `wait` is what an order waits for at a CA.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +28,7 @@ mod look_after;
 mod place;
 mod seams;
 mod setback;
+mod wait;
 
 pub use intent::{LOOK_EVERY, Wake, own_names, own_names_to_order};
 pub use kept_account::{AccountError, KeptAccount};
@@ -36,6 +37,7 @@ pub use seams::{
     AskedOrder, CaFacts, ChallengeBoard, Cleared, CoveredByFiles, DomainLife, Preflight,
     PublishedChallenge, SealedWith,
 };
+pub use wait::{Wait, waits_now};
 
 use accounts::Accounts;
 use intent::Look;
@@ -55,7 +57,7 @@ const AT_ONCE: u32 = 32;
 /// A step that takes longer is cut short: behind it the lease must still last.
 const STEP: Duration = Duration::from_secs(50);
 const _: () = assert!(STEP.as_secs() < ORDER_LEASE.as_secs());
-/// What a CA does not answer in time is the CA's failure, and not one of the step.
+/// A call that a CA does not answer in time is the CA's failure, and not one of the step, unless others went before it.
 const _: () = assert!(CALL.as_secs() < STEP.as_secs());
 /// While nothing is known to be due, it is looked for this often: the command line wakes nobody.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -158,6 +160,13 @@ enum StepError {
 impl Certificates {
     /// Does nothing yet.
     pub fn new(parts: CertificateParts) -> Arc<Self> {
+        for issuer in &parts.issuers {
+            // A series that begins with its first failure has no failures to compare with.
+            for result in ["issued", "renewed", "failed", "ca_failed"] {
+                let labels = [issuer.label.as_str(), result];
+                parts.metrics.acme_orders.with_label_values(&labels);
+            }
+        }
         Arc::new(Self {
             accounts: Accounts::new(parts.issuers.len()),
             look: tokio::sync::Mutex::default(),
@@ -318,11 +327,6 @@ impl Issuer {
         let wildcard = matches!(pattern, DomainPattern::Wildcard(_));
         let fits = |kind: &ChallengeKind| !wildcard || *kind == ChallengeKind::Dns01;
         self.challenges.iter().copied().filter(fits).collect()
-    }
-
-    /// Whether an order here is one that the CA itself asked for (RFC 9773 section 5).
-    fn may_replace(&self, order: &CertificateOrder) -> bool {
-        order.window.is_some() && order.issued_by.as_deref() == Some(self.ca.id())
     }
 }
 

@@ -28,6 +28,7 @@ mod life;
 mod refusals;
 mod setbacks;
 mod simulation;
+mod waits;
 
 use board::{Board, Life, Looks};
 use ca::{Handle, ScriptedCa};
@@ -45,6 +46,7 @@ struct World {
     challenges: Vec<ChallengeKind>,
     look_every: Duration,
     nodes: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
 }
 
 impl World {
@@ -80,6 +82,7 @@ impl World {
             challenges: ChallengeKind::ALL.to_vec(),
             look_every: HOUR * 6,
             nodes: Arc::default(),
+            metrics: Metrics::new(0).unwrap(),
             place: Arc::new(place),
         }
     }
@@ -98,6 +101,7 @@ impl World {
             challenges: self.challenges.clone(),
             look_every: self.look_every,
             nodes: Arc::clone(&self.nodes),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 
@@ -139,7 +143,7 @@ impl World {
             life: Arc::clone(&self.life) as _,
             sealed_with: Arc::new(move || Sealer::open(&file).unwrap()),
             clock: self.place.clock.clone(),
-            metrics: Metrics::new(0).unwrap(),
+            metrics: Arc::clone(&self.metrics),
             holder: format!("node {number}"),
             wake: Arc::clone(wake),
             look_every: self.look_every,

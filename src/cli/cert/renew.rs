@@ -2,16 +2,21 @@
 
 use serde::Serialize;
 
+use super::waits::Waits;
 use crate::cli::CliError;
 use crate::cli::output::OutputOption;
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::DomainPattern;
-use crate::store::Store;
+use crate::store::{OrderStage, Store};
 
 #[derive(Serialize)]
 struct Due {
     hostname: String,
     stage: &'static str,
+    /// What the order has to wait for, and until when.
+    waits_for: Option<String>,
+    waits_until: Option<i64>,
 }
 
 /// Has a certificate renewed as soon as a node gets to it.
@@ -19,20 +24,33 @@ pub(super) async fn run(
     config: &Config,
     store: &Store,
     hostname: &DomainPattern,
-    output: OutputOption,
+    (output, now): (OutputOption, Timestamp),
 ) -> Result<(), CliError> {
     if let Some(why) = nobody_orders(config, hostname) {
         return Err(CliError::Usage(why));
     }
     store.renew_certificate(hostname).await?;
     let order = store.order(hostname).await?;
+    let waits = match &order {
+        Some(order) if matches!(order.stage, OrderStage::Due | OrderStage::Kept) => {
+            Waits::to_come(config, store, order, now).await?
+        }
+        _ => None,
+    };
+    let words = waits.as_ref().map(Waits::in_words);
     let due = Due {
         hostname: hostname.to_string(),
         stage: order.map_or("due", |order| order.stage.as_str()),
+        waits_until: waits.as_ref().map(|it| it.until),
+        waits_for: waits.map(|it| it.why),
     };
-    output.print(&due, |due| match due.stage {
-        "placing" | "placed" => format!("an order for {} is under way", due.hostname),
-        _ => format!(
+    output.print(&due, |due| match (due.stage, words) {
+        ("placing" | "placed", _) => format!("an order for {} is under way", due.hostname),
+        (_, Some(words)) => format!(
+            "a certificate for {} is ordered, but not before {words}",
+            due.hostname
+        ),
+        (_, None) => format!(
             "a certificate for {} is ordered as soon as a node that runs gets to it and finds the name ready",
             due.hostname
         ),

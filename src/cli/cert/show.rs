@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::waits::Waits;
 use crate::cli::CliError;
 use crate::cli::output::{self, OutputOption};
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::model::{Check, DomainPattern};
 use crate::store::{Date, Store, StoreError, StoredCertificate};
 
@@ -85,6 +87,9 @@ struct OrderShown {
     ca: Option<String>,
     failures: u32,
     last_error: Option<String>,
+    /// What it waits for though nothing is wrong, and until when.
+    waits_for: Option<String>,
+    waits_until: Option<i64>,
     /// What the look before an order found, where it kept one from being placed.
     checks: Vec<Check>,
     renew_at: Option<i64>,
@@ -102,11 +107,13 @@ struct Shown {
 /// Prints what visitors of a name are shown, and what is ordered for it. A name that has neither is an error.
 pub(super) async fn name(
     output: OutputOption,
+    config: &Config,
     store: &Store,
     hostname: &DomainPattern,
     now: Timestamp,
 ) -> Result<(), CliError> {
     let order = store.order(hostname).await?;
+    let waits = Waits::of(config, store, order.as_ref(), now).await?;
     let row = match store.certificate(hostname).await {
         Ok(found) => Some(Row::new(found.about, now)),
         Err(StoreError::UnknownCertificate(_)) if order.is_some() => None,
@@ -117,6 +124,8 @@ pub(super) async fn name(
         ca: order.issued_by.or(order.ca),
         failures: order.failures,
         last_error: order.last_error,
+        waits_until: waits.as_ref().map(|it| it.until),
+        waits_for: waits.map(|it| it.why),
         checks: order.checks.to_vec(),
         renew_at: order.renew_at,
         next_at: order.next_at,
@@ -139,7 +148,11 @@ fn of_order(order: &OrderShown) -> Vec<(&'static str, String)> {
     if let Some(error) = &order.last_error {
         facts.push(("failures", order.failures.to_string()));
         facts.push(("last failure", error.clone()));
-        facts.push(("next try", output::moment(order.next_at)));
+    }
+    facts.extend(order.waits_for.clone().map(|why| ("waits for", why)));
+    if order.last_error.is_some() || order.waits_for.is_some() {
+        let next = order.waits_until.unwrap_or(order.next_at);
+        facts.push(("next try", output::moment(next)));
         let hints = order.checks.iter().filter_map(|check| check.hint.clone());
         facts.extend(hints.map(|hint| ("to do", hint)));
     }

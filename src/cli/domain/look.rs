@@ -6,6 +6,7 @@ use super::order::with_order;
 use super::{own, show};
 use crate::acme::{AcmeCa, Ca};
 use crate::cli::CliError;
+use crate::cli::cert::waits::Waits;
 use crate::cli::error::note;
 use crate::cli::output::OutputOption;
 use crate::clock::Clock;
@@ -54,6 +55,8 @@ pub(super) async fn doctor(
     let mut watch = watch(config, store).await?;
     ask_identities(config, &mut watch).await;
     let order = store.order(hostname).await?;
+    let now = watch.clock.now();
+    let waits = Waits::of(config, store, order.as_ref(), now).await?;
     let mut findings = Vec::new();
     if own::is_own(config, hostname) {
         findings.push(Findings {
@@ -73,6 +76,9 @@ pub(super) async fn doctor(
         let known = |check: &&Check| checks.iter().all(|other| other.code != check.code);
         let kept: Vec<Check> = claim.checks.iter().filter(known).cloned().collect();
         checks.extend(kept.into_iter().filter(looks::is_of_the_store));
+        if claim.state.holds() {
+            waits.iter().for_each(|it| it.tell(&mut checks, now));
+        }
         findings.push(Findings {
             hostname: claim.pattern.to_string(),
             tenant: Some(claim.tenant_slug.to_string()),

@@ -34,11 +34,17 @@ fn failure(order: &CertificateOrder) -> Option<Check> {
         ok: false,
         expected: "an order that succeeds".into(),
         observed: error.clone(),
-        hint: Some(format!(
-            "it is tried again at {}; `cert renew {}` tries now",
-            output::moment(order.next_at),
-            order.pattern
-        )),
+        hint: Some(match &order.waits_for {
+            Some(why) => format!(
+                "it is tried again at {}: {why}",
+                output::moment(order.next_at)
+            ),
+            None => format!(
+                "it is tried again at {}; `cert renew {}` tries now",
+                output::moment(order.next_at),
+                order.pattern
+            ),
+        }),
         seen_by: order.ca.iter().cloned().collect(),
         at: order.first_failed_at.unwrap_or(order.next_at),
     })

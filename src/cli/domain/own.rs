@@ -1,6 +1,7 @@
 //! What is to be fixed of a name that is the operator's own: whatever keeps a certificate from being ordered for it.
 
 use super::order::with_order;
+use crate::cli::cert::waits::Waits;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::certificate::CertificateSource;
@@ -31,7 +32,10 @@ pub(super) async fn look(
     }
     let now = watch.clock.now();
     let found = watch.looker.preflight(hostname, &expected, now).await;
-    Ok(with_order(found.checks, None, order))
+    let mut checks = found.checks;
+    let waits = Waits::of(config, store, order, now).await?;
+    waits.iter().for_each(|it| it.tell(&mut checks, now));
+    Ok(with_order(checks, None, order))
 }
 
 /// Why nothing is ordered for the name whatever becomes of it; `None` where something is.

@@ -1,7 +1,7 @@
 //! Values that are refused, each for one reason.
 
 use super::{parse, reasons};
-use crate::config::CertificateKey;
+use crate::config::{AcmeLimits, CertificateKey};
 use crate::model::ChallengeKind;
 
 fn each_is_one_fault(texts: &[String]) {
@@ -210,7 +210,7 @@ fn certificate_authorities_and_names_of_customers() {
          private_name_servers = [\"10.0.0.0/8\"]\n\
          [[acme]]\ndirectory_url = \"https://ca.test/dir\"\ncontact = \"ops@example.com\"\neab_kid = \"kid-1\"\n\
          eab_hmac_file = {key:?}\nchallenges = [\"dns-01\"]\n[[acme]]\ndirectory_url = \"https://other.test/dir\"\n\
-         contact = [\"mailto:a@example.com\", \"b@example.com\"]\nkey = \"rsa\"\n\
+         contact = [\"mailto:a@example.com\", \"b@example.com\"]\nkey = \"rsa\"\nlimits = \"none\"\n\
          [acme_dns]\nlisten = [\"127.0.0.1:5300\"]\nzone = \"acme.example.com\""
     ))
     .unwrap_or_else(|faults| panic!("{faults}"));
@@ -230,6 +230,8 @@ fn certificate_authorities_and_names_of_customers() {
     assert_eq!(bound.hmac_key.expose(), (0..16).collect::<Vec<u8>>());
     assert_eq!(second.contact.len(), 2);
     assert_eq!(second.key, CertificateKey::Rsa2048);
+    assert_eq!(first.limits, AcmeLimits::LetsEncrypt);
+    assert_eq!(second.limits, AcmeLimits::None);
     assert_eq!(second.challenges, ChallengeKind::ALL);
     let dns = config.acme_dns.unwrap();
     assert_eq!(dns.name_server, dns.zone);

@@ -179,6 +179,7 @@ pub(super) const TABLES: &[Table] = &[
             int("restarts"),
             int("first_failed_at"),
             text("last_error"),
+            text("waits_for"),
             text("checks"),
             int("not_before"),
             int("not_after"),

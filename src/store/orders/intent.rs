@@ -386,7 +386,7 @@ const ORDERS: &str = "select pattern, (select count(*) from domains d where d.pa
      from certificate_orders o where pattern > $1 and tenant <> $3 order by pattern limit $2";
 /// Somebody took the certificate away: there is nothing to renew.
 const BEGIN_ANEW: &str = "update certificate_orders set stage = 'due', not_before = null, not_after = null, renew_at = null, \
-     window_start = null, window_end = null, ask_at = null, ca = null, replaces = 0, next_at = $2, updated_at = $2 where pattern = $1";
+     window_start = null, window_end = null, ask_at = null, ca = null, replaces = 0, waits_for = null, next_at = $2, updated_at = $2 where pattern = $1";
 const INSERT: &str = "insert into certificate_orders (pattern, tenant, stage, replaces, polls, attempts, failures, ca_failures, restarts, \
      checks, not_before, not_after, issued_by, next_at, lease_until, created_at, updated_at) \
      values ($1, $2, $3, 0, 0, 0, 0, 0, 0, '[]', $4, $5, $6, $7, 0, $7, $7) on conflict (pattern) do nothing";

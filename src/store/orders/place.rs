@@ -1,27 +1,22 @@
 //! The two moments of an order that must be one step with something else: what it costs, and what it brings.
 
-use serde_json::json;
-
-use crate::clock::Timestamp;
-use crate::model::{DomainPattern, EventKind};
+use crate::model::DomainPattern;
 use crate::seal::Sealer;
-use crate::store::acme_budget::{self, Charge};
+use crate::store::acme_budget::{self, Charge, Short};
 use crate::store::certificate_import::{self, NewCertificate};
-use crate::store::certificate_owners::counts_for;
-use crate::store::events::Event;
 use crate::store::signing_keys::{self, KEYS_LOCK};
 use crate::store::writing::Writing;
 use crate::store::{BULK, CertificateChange, Changed, Store, StoreError, WRITE};
 
-use super::{CertificateOrder, Hold, ORDERS_LOCK, OrderStage, save, tenant_id};
+use super::{CertificateOrder, Hold, ORDERS_LOCK, OrderStage, save, told};
 
 /// Whether an order may be placed now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Placing {
     /// Yes: it is paid for, and the row says that it is being placed.
     Paid,
-    /// Not before this moment: the budgets do not have it. Nothing has changed.
-    NotBefore(Timestamp),
+    /// Not yet: the budgets do not have it. Nothing has changed.
+    Short(Short),
     /// The lease has ended.
     Lost,
 }
@@ -45,8 +40,8 @@ impl Store {
                 return Ok(Placing::Lost);
             }
             tx.lock(ORDERS_LOCK).await?;
-            if let Err(later) = acme_budget::spend(&mut tx, charges).await? {
-                return Ok(Placing::NotBefore(later));
+            if let Err(short) = acme_budget::spend(&mut tx, charges).await? {
+                return Ok(Placing::Short(short));
             }
             if !save(&mut tx, order, holder, Hold::Keep).await? {
                 return Ok(Placing::Lost);
@@ -84,7 +79,7 @@ impl Store {
             {
                 return Ok(false);
             }
-            announce(&mut tx, order, new).await?;
+            told::has_come(&mut tx, order, new).await?;
             certificate_import::put(&mut tx, list, &rows).await?;
             let names: Vec<_> = new.names.iter().map(ToString::to_string).collect();
             tx.audit("cert.issue", &names.join(" "), &new.fingerprint)
@@ -143,64 +138,13 @@ async fn is_imported(tx: &mut Writing, order: &CertificateOrder) -> Result<bool,
     let (pattern, now) = (order.pattern.to_string(), tx.now().0);
     let imported = tx
         .row(
-            concat!(
-                "select 1 as one from certificate_names n join certificates c on c.id = n.certificate \
-                 where n.pattern = $1 and c.source = 'import' and c.not_before <= $2 \
-                 and c.not_after - (c.not_after - c.not_before) / 3 > $2 and ",
-                counts_for!("n", "c", "$3")
-            ),
-            &[
-                (&pattern).into(),
-                now.into(),
-                tenant_id(order.tenant).into(),
-            ],
+            // Whoever has the name now, which may not be who had it when the order was leased.
+            "select 1 as one from certificate_names n join certificates c on c.id = n.certificate \
+             where n.pattern = $1 and c.source = 'import' and c.not_before <= $2 \
+             and c.not_after - (c.not_after - c.not_before) / 3 > $2 and (n.former is null or n.former = (select h.tenant \
+             from domains h where h.pattern = n.pattern and h.state in ('verified', 'active', 'degraded')))",
+            &[(&pattern).into(), now.into()],
         )
         .await?;
     Ok(imported.is_some())
-}
-
-/// The event of a certificate that has come. There has been one before where an order was ever kept.
-async fn announce(
-    tx: &mut Writing,
-    order: &CertificateOrder,
-    new: &NewCertificate,
-) -> Result<(), StoreError> {
-    let pattern = order.pattern.to_string();
-    let before = tx
-        .row(
-            "select 1 as one from certificate_names where pattern = $1",
-            &[(&pattern).into()],
-        )
-        .await?;
-    let (kind, text) = match before {
-        None => (EventKind::CertificateIssued, "a certificate was issued"),
-        Some(_) => (EventKind::CertificateRenewed, "the certificate was renewed"),
-    };
-    tx.event(Event {
-        kind,
-        subject: &pattern,
-        tenant: order.tenant,
-        data: json!({ "not_after": new.not_after, "ca": order.ca, "text": text }),
-    })
-    .await
-}
-
-/// The event of an order that came to nothing.
-pub(super) async fn announce_failure(
-    tx: &mut Writing,
-    order: &CertificateOrder,
-) -> Result<(), StoreError> {
-    let pattern = order.pattern.to_string();
-    tx.event(Event {
-        kind: EventKind::CertificateFailed,
-        subject: &pattern,
-        tenant: order.tenant,
-        data: json!({
-            "ca": order.ca,
-            "reason": "order_failed",
-            "text": order.last_error,
-            "again_at": order.next_at,
-        }),
-    })
-    .await
 }

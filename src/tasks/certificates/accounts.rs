@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::followed::Followed;
-use super::kept_account::KeptAccount;
+use super::kept_account::{AccountError, KeptAccount};
 use super::{Certificates, StepError};
 use crate::acme::{AcmeError, CaAccount};
 use crate::clock::Timestamp;
@@ -16,6 +16,8 @@ use crate::tasks::certificates::seams::CaFacts;
 
 /// How long a CA that would not hear whom to write to is left alone with it.
 const TELL_AGAIN: Duration = Duration::from_secs(3600);
+/// Between two looks at whether another node has told it.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// An account that is open, and what is known of its CA.
 #[derive(Clone)]
@@ -126,7 +128,12 @@ impl Certificates {
     /// keeps nobody from ordering.
     async fn tell_contact(&self, at: usize) -> Option<Timestamp> {
         let told = self.kept_account(at).tell_contact(&self.parts.holder).await;
-        let error = told.err()?;
+        let error = match told {
+            Ok(()) => return None,
+            // Whoever is at it may die over it.
+            Err(AccountError::Busy) => return Some(self.parts.clock.now().plus(LOOK_AGAIN)),
+            Err(error) => error,
+        };
         let ca = self.parts.issuers[at].ca.id();
         tracing::warn!(ca, error = %Causes(&error), "a CA has not heard whom to write to");
         Some(self.parts.clock.now().plus(TELL_AGAIN))

@@ -6,7 +6,8 @@ use super::limits::Outcome;
 use super::setback::Setback;
 use super::{Certificates, StepError, ladder};
 use crate::acme::AcmeError;
-use crate::store::{CertificateOrder, Hold, OrderStage};
+use crate::clock::Timestamp;
+use crate::store::{CertificateOrder, Hold, OrderFailed, OrderStage};
 
 impl Certificates {
     /// What becomes of a row whose step failed.
@@ -15,18 +16,10 @@ impl Certificates {
         order: &mut CertificateOrder,
         error: StepError,
     ) -> Result<(), StepError> {
-        // A certificate is in place, and there is an hour to ask when to renew it.
-        if order.stage == OrderStage::Kept
-            && !matches!(error, StepError::Store(_) | StepError::Lost)
-        {
-            let now = self.parts.clock.now();
-            order.ask_at = Some(self.chance(|rng| ladder::ask_soon(now, rng)));
-            order.next_at = ladder::next_of_kept(order);
-            return self.save(order, Hold::Release).await;
-        }
         let setback = match &error {
             StepError::Store(_) => return Err(error),
             StepError::Lost => return Ok(()),
+            _ if order.stage == OrderStage::Kept => return self.ask_later(order).await,
             StepError::Busy => {
                 order.next_at = self.parts.clock.now().plus(Duration::from_secs(2)).0;
                 return self.save(order, Hold::Release).await;
@@ -81,6 +74,14 @@ impl Certificates {
         self.set_back_as(order, setback, outcome).await
     }
 
+    /// A certificate is in place, and there is an hour to ask when to renew it.
+    async fn ask_later(&self, order: &mut CertificateOrder) -> Result<(), StepError> {
+        let now = self.parts.clock.now();
+        order.ask_at = Some(self.chance(|rng| ladder::ask_soon(now, rng)));
+        order.next_at = ladder::next_of_kept(order);
+        self.save(order, Hold::Release).await
+    }
+
     /// Saves a failure, gives back what it did not use, and leaves the CA alone where it asks for that.
     pub(super) async fn set_back(
         &self,
@@ -112,20 +113,23 @@ impl Certificates {
             true => order.ca = None,
             false => self.count(at, setback.result()),
         }
-        tracing::info!(hostname = %order.pattern, ca, ?setback, "no certificate yet");
         if let Some(hold) = setback.hold() {
             self.parts.store.hold_ca(ca, now.plus(hold)).await?;
         }
         let next = &self.parts.issuers[(at + 1) % self.parts.issuers.len()];
         let next_ca = (self.parts.issuers.len() > 1).then(|| next.ca.id().to_owned());
-        // Once for each certificate that does not come: whoever is told ten times does not listen any more.
-        let ordered = !matches!(setback, Setback::Blocked(_));
+        let news = news_of(order, &setback, ca);
+        let (result, why) = (setback.result(), setback.to_string());
         self.chance(|rng| setback.write(order, next_ca, now, rng));
+        log(order, ca, result, &why);
         let (store, holder) = (&self.parts.store, &self.parts.holder);
-        let tell = ordered && (order.failures == 1 || order.attempts == 1);
-        let saved = match tell {
-            true => store.save_failed_order(order, holder, &refunds).await?,
-            false => {
+        let saved = match news {
+            Some(news) => {
+                store
+                    .save_failed_order(order, holder, news, &refunds)
+                    .await?
+            }
+            None => {
                 store
                     .save_order(order, holder, Hold::Release, &refunds)
                     .await?
@@ -134,6 +138,43 @@ impl Certificates {
         match saved {
             true => Ok(()),
             false => Err(StepError::Lost),
+        }
+    }
+}
+
+/// What others are told of a setback that `order` has not been given yet. Once for each certificate that does not come: whoever is told ten
+/// times does not listen any more. Of a name that the look before an order finds not ready nobody is told: nothing was ordered.
+fn news_of<'c>(
+    order: &CertificateOrder,
+    setback: &Setback,
+    ca: &'c str,
+) -> Option<OrderFailed<'c>> {
+    let under_way = matches!(order.stage, OrderStage::Placing | OrderStage::Placed);
+    match setback {
+        Setback::Blocked(_) => None,
+        _ if setback.is_begun_anew(order) => None,
+        // Those that were only begun anew have failed for nobody.
+        _ if under_way => (order.attempts <= 1 + order.restarts).then_some(OrderFailed::Order(ca)),
+        _ => (order.failures == 0).then_some(OrderFailed::Ca(ca)),
+    }
+}
+
+fn log(order: &CertificateOrder, ca: &str, result: &str, why: &str) {
+    let (hostname, next_try) = (&order.pattern, Timestamp(order.next_at).to_string());
+    // The customer's to put right, or over in a moment.
+    let quiet = matches!(result, "blocked") || order.failures == 0;
+    match (order.not_after.map(Timestamp), quiet) {
+        (None, true) => {
+            tracing::info!(%hostname, ca, result, why, next_try, "no certificate yet");
+        }
+        (None, false) => {
+            tracing::warn!(%hostname, ca, result, why, next_try, "no certificate yet");
+        }
+        (Some(end), true) => {
+            tracing::info!(%hostname, ca, result, why, next_try, expires = %end, "a certificate is not renewed yet");
+        }
+        (Some(end), false) => {
+            tracing::warn!(%hostname, ca, result, why, next_try, expires = %end, "a certificate is not renewed yet");
         }
     }
 }

@@ -49,6 +49,8 @@ impl Followed {
             return Some(now.account);
         }
         match self.account.changed_since(&then.kept).await {
+            // Another account altogether: whoever asked begins again with all that is known of that one.
+            Ok(Some((_, kept))) if kept.url != then.kept.url => None,
             Ok(Some((opened, kept))) => {
                 let ca = self.account.ca.id();
                 tracing::info!(ca, account = kept.url, "the account has another key");

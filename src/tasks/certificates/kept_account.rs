@@ -139,13 +139,14 @@ impl KeptAccount {
         Err(AccountError::Busy)
     }
 
-    /// Tells the CA whom to write to, where it has heard something else: one node for all of them.
+    /// Tells the CA whom to write to, where it has heard something else: one node for all of them. Busy where another one is at it.
     pub(super) async fn tell_contact(&self, holder: &str) -> Result<(), AccountError> {
         let ca = self.ca.id();
-        if !self.ca.has_news(&self.unseal(&self.kept().await?)?)?
-            || !self.store.lease_acme_account(ca, holder).await?
-        {
+        if !self.ca.has_news(&self.unseal(&self.kept().await?)?)? {
             return Ok(());
+        }
+        if !self.store.lease_acme_account(ca, holder).await? {
+            return Err(AccountError::Busy);
         }
         let told = self.tell_contact_now().await;
         self.store.release_acme_account(ca, holder).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use crate::clock::Timestamp;
+use crate::model::certificate::late_at;
 use crate::store::CertificateOrder;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -61,14 +62,13 @@ pub(super) fn renew_at(not_before: i64, not_after: i64, rng: &mut impl Rng) -> i
 }
 
 /// A moment of a CA's window, by chance (RFC 9773 section 4.2). One that is past means now. However late the window is, there is time left
-/// for a renewal that does not succeed at once: a sixth of the certificate's life, or three days.
+/// for a renewal that does not succeed at once, and before anybody is told that it is late.
 pub(super) fn moment_of(
     (start, end): (i64, i64),
     (not_before, not_after): (i64, i64),
     rng: &mut impl Rng,
 ) -> i64 {
-    let life = not_after.saturating_sub(not_before).max(0);
-    let latest = not_after.saturating_sub((life / 6).min(millis(DAY * 3)));
+    let latest = late_at(not_before, not_after);
     let start = start.min(latest);
     let end = end.min(latest).max(start);
     rng.random_range(start..=end)
@@ -146,7 +146,7 @@ mod tests {
             let hours = |count: i64| count * 3_600_000;
             let window = (hours(start), hours(start + long));
             let at = moment_of(window, (0, hours(life)), &mut rng);
-            let latest = hours(life) - (hours(life) / 6).min(millis(DAY * 3));
+            let latest = hours(life) - (hours(life) / 6).min(millis(DAY * 14));
             prop_assert!(at >= window.0.min(latest) && at <= window.1);
             prop_assert!(at <= latest);
         }

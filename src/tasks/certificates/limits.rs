@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
+use crate::config::AcmeLimits;
 use crate::model::DomainPattern;
 use crate::store::{Bucket, CertificateOrder, Charge};
 
@@ -41,6 +43,26 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Of a CA that lets an account do what it wants.
+    pub const NONE: Self = Self {
+        orders: Bucket::endless("orders"),
+        domain: Bucket::endless("domain"),
+        same_names: Bucket::endless("same_names"),
+        failures: Bucket::endless("failures"),
+        pace: Bucket::endless("pace"),
+    };
+}
+
+impl From<AcmeLimits> for Limits {
+    fn from(limits: AcmeLimits) -> Self {
+        match limits {
+            AcmeLimits::LetsEncrypt => Self::default(),
+            AcmeLimits::None => Self::NONE,
+        }
+    }
+}
+
 /// What becomes of what an order has taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -67,14 +89,34 @@ impl Limits {
             charge(&self.pace, String::new()),
             charge(&self.failures, identifier(&order.pattern).to_owned()),
         ];
-        if replaces {
-            return charges;
+        if !replaces {
+            charges.push(charge(&self.same_names, order.pattern.to_string()));
+            // Where it was renewed is where it is known.
+            if !(order.is_renewal() && order.issued_by.as_deref() == Some(ca)) {
+                charges.push(charge(&self.domain, registered(&order.pattern)));
+                charges.push(charge(&self.orders, String::new()));
+            }
         }
-        charges.push(charge(&self.same_names, order.pattern.to_string()));
-        // Where it was renewed is where it is known.
-        if !(order.is_renewal() && order.issued_by.as_deref() == Some(ca)) {
-            charges.push(charge(&self.domain, registered(&order.pattern)));
-            charges.push(charge(&self.orders, String::new()));
+        charges.retain(|charge| !charge.bucket.is_endless());
+        charges
+    }
+
+    /// [`Limits::charges`], down to the CA's last token where a certificate is about to expire: what is kept back is for orders that are long
+    /// on their way, and a refusal costs no more than the certificate's end would.
+    pub(super) fn charges_now(
+        &self,
+        order: &CertificateOrder,
+        ca: &str,
+        replaces: bool,
+        now: Timestamp,
+    ) -> Vec<Charge> {
+        let mut charges = self.charges(order, ca, replaces);
+        if order.is_about_to_expire(now) {
+            let of_the_ca = [self.orders.name, self.domain.name, self.same_names.name];
+            let kept_back = |it: &&mut Charge| of_the_ca.contains(&it.bucket.name);
+            for charge in charges.iter_mut().filter(kept_back) {
+                charge.bucket.capacity = charge.bucket.capacity.saturating_add(1);
+            }
         }
         charges
     }
@@ -120,7 +162,6 @@ pub(super) fn registered(pattern: &DomainPattern) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     #[test]
     fn never_more_than_three_failures_of_a_name_in_an_hour() {

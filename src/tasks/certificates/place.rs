@@ -10,8 +10,9 @@ use crate::acme::{NewOrder, new_key};
 use crate::clock::Timestamp;
 use crate::model::certificate::CertificateSource;
 use crate::model::{ChallengeKind, Check, CheckCode, Checks, DomainPattern};
-use crate::store::{CertificateOrder, CertificateStore, Hold, OrderStage, Placing};
+use crate::store::{CertificateOrder, CertificateStore, Hold, OrderStage, Placing, Short};
 use crate::tasks::certificates::seams::{AskedOrder, Cleared};
+use crate::tasks::certificates::wait::Wait;
 
 /// Where an order goes, once nothing stands in its way.
 struct Way {
@@ -20,18 +21,10 @@ struct Way {
     kind: ChallengeKind,
 }
 
-/// Whether an order has to wait.
-enum PutOff {
-    No,
-    /// The CA asked to be left alone until then.
-    Held(Timestamp),
-    /// The budgets have it then.
-    Unaffordable(Timestamp),
-}
-
 /// What there is to do instead of ordering.
 enum Instead {
-    Later(Timestamp),
+    /// Wait, for the CA of that number.
+    Wait(usize, Wait),
     Back(Setback),
 }
 
@@ -39,20 +32,22 @@ impl Certificates {
     /// Places an order for a name that is due, or says when to try again.
     pub(super) async fn place(&self, order: &mut CertificateOrder) -> Result<Next, StepError> {
         let now = self.parts.clock.now();
+        let told = order.waits_for.take();
         if let Some(until) = (self.parts.covered)(&order.pattern).filter(|until| *until > now) {
             return self.later(order, until.min(now.plus(LOOK_AT_FILES))).await;
         }
         let way = match self.way(order).await? {
             Ok(way) => way,
-            Err(Instead::Later(at)) => return self.later(order, at).await,
+            Err(Instead::Wait(at, wait)) => return self.wait(order, at, wait, told).await,
             Err(Instead::Back(setback)) => {
                 self.set_back(order, setback).await?;
                 return Ok(Next::Done);
             }
         };
         let replaces = self.replaced(order, way.at).await?;
-        if let Some(instead) = self.pay(order, &way, replaces.is_some()).await? {
-            return self.later(order, instead).await;
+        if let Some(short) = self.pay(order, &way, replaces.is_some()).await? {
+            let wait = Wait::of(&short, self.parts.issuers[way.at].ca.id(), order, now);
+            return self.wait(order, way.at, wait, told).await;
         }
         let new = NewOrder {
             names: vec![order.pattern.clone()],
@@ -66,12 +61,13 @@ impl Certificates {
         Ok(Next::Go)
     }
 
-    /// Looks for a CA that the name is ready for. A CA that its CAA records forbid is passed over; whatever else is wrong with the name is
-    /// wrong for all of them.
+    /// Looks for a CA that the name is ready for. A CA that its CAA records forbid is passed over, and so is one to which control cannot be
+    /// shown in the ways that it is asked for; whatever else is wrong with the name is wrong for all of them. What is told of a name that
+    /// none can be asked for is what keeps the one from it that the CAA records let in.
     async fn way(&self, order: &CertificateOrder) -> Result<Result<Way, Instead>, StepError> {
         let first = self.issuer_of(order);
         let many = self.parts.issuers.len();
-        let mut blocked = None;
+        let mut blocked: Option<Vec<Check>> = None;
         for step in 0..many {
             let at = (first + step) % many;
             let issuer = &self.parts.issuers[at];
@@ -81,12 +77,13 @@ impl Certificates {
                 blocked.get_or_insert(vec![check]);
                 continue;
             }
-            match self.put_off(order, at).await? {
-                PutOff::No => {}
-                // Whoever asks for so much patience is passed over, as long as there is somebody else.
-                PutOff::Held(until) if self.is_long(until) && step + 1 < many => continue,
-                PutOff::Held(until) => return Ok(Err(Instead::Later(until))),
-                PutOff::Unaffordable(until) => return Ok(Err(Instead::Later(until))),
+            // Asked before the name is looked at, which costs others something too.
+            let (store, now) = (&self.parts.store, self.parts.clock.now());
+            let ca = (issuer.ca.id(), &issuer.limits);
+            match Wait::at(store, ca, order, now).await? {
+                Some(wait) if wait.is_passed_over(order, now) && step + 1 < many => continue,
+                Some(wait) => return Ok(Err(Instead::Wait(at, wait))),
+                None => {}
             }
             let opened = self.account(at).await?;
             let asked = AskedOrder {
@@ -107,10 +104,14 @@ impl Certificates {
                     blocked.get_or_insert(vec![check]);
                 }
                 Cleared::Wait(checks) => {
-                    let only_caa = is_only_caa(&checks);
-                    let seen = blocked.get_or_insert(checks);
-                    if !only_caa {
-                        return Ok(Err(Instead::Back(Setback::Blocked(seen.clone()))));
+                    let passed_over = is_of_this_ca(&checks);
+                    // Nobody is told to let a CA in where another one is let in already.
+                    match &mut blocked {
+                        Some(seen) if !is_forbidden(seen) || is_forbidden(&checks) => {}
+                        seen => *seen = Some(checks),
+                    }
+                    if !passed_over {
+                        break;
                     }
                 }
             }
@@ -119,45 +120,30 @@ impl Certificates {
         Ok(Err(Instead::Back(Setback::Blocked(seen))))
     }
 
-    /// Whether the order has to wait at a CA. Asked before the name is looked at, which costs others something too.
-    async fn put_off(&self, order: &CertificateOrder, at: usize) -> Result<PutOff, StepError> {
-        let issuer = &self.parts.issuers[at];
-        let replaces = issuer.may_replace(order);
-        let charges = issuer.limits.charges(order, issuer.ca.id(), replaces);
-        let price = self
-            .parts
-            .store
-            .acme_price(issuer.ca.id(), &charges)
-            .await?;
-        let now = self.parts.clock.now();
-        Ok(match (price.held_until > now, price.free_at > now) {
-            (true, _) => PutOff::Held(price.held_until),
-            (_, true) => PutOff::Unaffordable(price.free_at),
-            _ => PutOff::No,
-        })
-    }
-
-    /// Draws the key and pays; when that can be done, where not now.
+    /// Draws the key and pays; what there is too little of, where it cannot be paid now.
     async fn pay(
         &self,
         order: &mut CertificateOrder,
         way: &Way,
         replaces: bool,
-    ) -> Result<Option<Timestamp>, StepError> {
+    ) -> Result<Option<Short>, StepError> {
         let issuer = &self.parts.issuers[way.at];
         let kind = issuer.key;
         let key = tokio::task::spawn_blocking(move || new_key(kind)).await;
         let key = key.map_err(StepError::unusable)?;
         let key = key.map_err(StepError::unusable)?;
         let sealer = self.sealer()?;
-        let charges = issuer.limits.charges(order, issuer.ca.id(), replaces);
+        let now = self.parts.clock.now();
+        let charges = issuer
+            .limits
+            .charges_now(order, issuer.ca.id(), replaces, now);
         let mut placing = order.clone();
         placing.stage = OrderStage::Placing;
         placing.ca = Some(issuer.ca.id().to_owned());
         placing.kind = Some(way.kind);
         placing.sealed_key = Some(sealer.seal(&order.purpose(), key.expose()));
         placing.replaces = replaces;
-        placing.placed_at = Some(self.parts.clock.now().0);
+        placing.placed_at = Some(now.0);
         placing.polls = 0;
         placing.attempts = order.attempts.saturating_add(1);
         placing.checks = Checks::default();
@@ -173,7 +159,7 @@ impl Certificates {
                 *order = placing;
                 Ok(None)
             }
-            Placing::NotBefore(at) => Ok(Some(at)),
+            Placing::Short(short) => Ok(Some(short)),
             Placing::Lost => Err(StepError::Lost),
         }
     }
@@ -206,7 +192,7 @@ impl Certificates {
         order: &CertificateOrder,
         at: usize,
     ) -> Result<Option<Vec<u8>>, StepError> {
-        match self.parts.issuers[at].may_replace(order) {
+        match order.may_replace_at(self.parts.issuers[at].ca.id()) {
             true => self.certificate_of(&order.pattern).await,
             false => Ok(None),
         }
@@ -224,6 +210,25 @@ impl Certificates {
         Ok(own.and_then(|it| crate::tls::facing_der(&it.chain)))
     }
 
+    /// Waits for a CA, and says so, once: `told` is what the order waited for before.
+    async fn wait(
+        &self,
+        order: &mut CertificateOrder,
+        at: usize,
+        wait: Wait,
+        told: Option<String>,
+    ) -> Result<Next, StepError> {
+        if wait.is_worth_telling(self.parts.clock.now()) {
+            if told.as_ref() != Some(&wait.why) {
+                let (hostname, why, until) = (&order.pattern, &wait.why, wait.until.to_string());
+                tracing::info!(%hostname, why, until, "an order for a certificate waits");
+                self.count(at, "put_off");
+            }
+            order.waits_for = Some(wait.why);
+        }
+        self.later(order, wait.until).await
+    }
+
     /// Nothing is wrong, and it is not time yet. A little later by chance: many may wait for the same.
     async fn later(&self, order: &mut CertificateOrder, at: Timestamp) -> Result<Next, StepError> {
         let chance = self.chance(|rng| rng.random_range(0..=5_000_i64));
@@ -236,9 +241,16 @@ impl Certificates {
 /// How often it is looked whether the operator's files still cover a name.
 const LOOK_AT_FILES: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
 
-fn is_only_caa(checks: &[Check]) -> bool {
+/// Whether CAA records let somebody else in, or nobody.
+fn is_forbidden(checks: &[Check]) -> bool {
     let mut bad = checks.iter().filter(|check| !check.ok);
-    !checks.is_empty() && bad.all(|check| check.code == CheckCode::Caa)
+    bad.any(|check| check.code == CheckCode::Caa)
+}
+
+/// Whether another CA may do better: this one is forbidden, whatever else is wrong, or nothing is wrong but how control is to be shown to it.
+fn is_of_this_ca(checks: &[Check]) -> bool {
+    let mut bad = checks.iter().filter(|check| !check.ok);
+    is_forbidden(checks) || bad.all(|check| check.code == CheckCode::Challenge)
 }
 
 fn no_kind(pattern: &DomainPattern, ca: &str, now: Timestamp) -> Check {

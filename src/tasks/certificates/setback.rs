@@ -1,5 +1,6 @@
 //! What a failure means for a name: when it is tried again, and at which CA.
 
+use std::fmt;
 use std::time::Duration;
 
 use rand::Rng;
@@ -37,6 +38,16 @@ pub(super) enum Setback {
     },
     /// The CA has forgotten about it.
     Forgotten(String),
+}
+
+/// In words, as they are kept with the order.
+impl fmt::Display for Setback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blocked(checks) => f.write_str(&said(checks)),
+            Self::Name(what) | Self::Ca { what, .. } | Self::Forgotten(what) => f.write_str(what),
+        }
+    }
 }
 
 impl Setback {
@@ -125,6 +136,11 @@ impl Setback {
         }
     }
 
+    /// Whether the order is only begun anew, at once: no failure of anybody's yet.
+    pub(super) fn is_begun_anew(&self, order: &CertificateOrder) -> bool {
+        matches!(self, Self::Forgotten(_)) && order.restarts == 0
+    }
+
     /// Writes the failure into the row: nothing is under way any more, and it is due again later, with `next_ca` where the CA at hand has
     /// failed too often or asks for too much patience. A CA that has forgotten the order once is asked again at once: it may have been
     /// restarted, and the name is not to blame.
@@ -135,7 +151,7 @@ impl Setback {
         now: Timestamp,
         rng: &mut impl Rng,
     ) {
-        let again = matches!(self, Self::Forgotten(_)) && order.restarts == 0;
+        let again = self.is_begun_anew(order);
         end(order);
         if again {
             order.restarts = 1;
@@ -154,23 +170,12 @@ impl Setback {
             _ => pause,
         };
         order.next_at = now.plus(pause).0;
+        order.last_error = Some(self.to_string());
         match self {
-            Self::Blocked(checks) => {
-                order.last_error = Some(said(&checks));
-                order.checks = checks.into();
-            }
-            Self::Name(what) => {
-                order.last_error = Some(what);
-                order.ca_failures = 0;
-            }
-            Self::Ca { what, wait, .. } => {
-                order.last_error = Some(what);
-                blame(order, wait, pause, next_ca, now);
-            }
-            Self::Forgotten(what) => {
-                order.last_error = Some(what);
-                blame(order, None, pause, next_ca, now);
-            }
+            Self::Blocked(checks) => order.checks = checks.into(),
+            Self::Name(_) => order.ca_failures = 0,
+            Self::Ca { wait, .. } => blame(order, wait, pause, next_ca, now),
+            Self::Forgotten(_) => blame(order, None, pause, next_ca, now),
         }
     }
 }

@@ -166,3 +166,19 @@ async fn c9_no_ca_certifies_an_underscore() {
         )
     );
 }
+
+#[tokio::test]
+async fn a_ca_that_is_forbidden_asks_for_nothing_where_another_may_issue() {
+    let mut world = World::of(&format!(
+        "{WELL}\nacme.test CAA 0 issue \"second.test\"\n_acme-challenge.app.acme.test TXT x"
+    ))
+    .await;
+    let mut second = world.expected.cas[0].clone();
+    second.identities = vec!["second.test".to_owned()];
+    world.expected.cas.push(second);
+    let preflight = world.preflight("app.acme.test").await;
+    assert_eq!(preflight.first_ready().map(|it| it.0), Some(1));
+    let told = world.told(&preflight.checks, CheckCode::Caa);
+    assert!(told.starts_with("ok\n") && !told.contains("hint"), "{told}");
+    assert!(preflight.checks.iter().all(|check| check.ok));
+}

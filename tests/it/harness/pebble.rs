@@ -17,7 +17,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::json;
 use tempfile::TempDir;
-use vestibule::config::{AcmeIssuer, CertificateKey};
+use vestibule::config::{AcmeIssuer, AcmeLimits, CertificateKey};
 use vestibule::model::ChallengeKind;
 
 use super::challtestsrv::{HTTP_PORT, MockDns, TLS_PORT};
@@ -284,5 +284,6 @@ pub(super) fn issuer(directory_url: String, ca_file: PathBuf) -> AcmeIssuer {
         ca_file: Some(ca_file),
         caa_identities: Vec::new(),
         key: CertificateKey::EcdsaP256,
+        limits: AcmeLimits::LetsEncrypt,
     }
 }

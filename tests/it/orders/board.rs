@@ -52,11 +52,14 @@ impl ChallengeBoard for Board {
     }
 }
 
+/// What is wrong with a name, for one CA only or all.
+type Fault = (CheckCode, Option<String>);
+
 /// Looks at names: all are well but those that are told.
 #[derive(Default)]
 pub(crate) struct Looks {
-    /// What is wrong, by name; for one CA only, or all.
-    pub(crate) wrong: Mutex<HashMap<String, (CheckCode, Option<String>)>>,
+    /// By name.
+    pub(crate) wrong: Mutex<HashMap<String, Vec<Fault>>>,
     pub(crate) looked: Mutex<Vec<String>>,
 }
 
@@ -66,7 +69,9 @@ impl Looks {
         self.wrong
             .lock()
             .unwrap()
-            .insert(name.to_owned(), (code, ca));
+            .entry(name.to_owned())
+            .or_default()
+            .push((code, ca));
     }
 }
 
@@ -74,21 +79,36 @@ impl Preflight for Looks {
     fn may_order<'a>(&'a self, asked: &'a AskedOrder<'a>) -> BoxFuture<'a, Cleared> {
         let name = asked.pattern.to_string();
         self.looked.lock().unwrap().push(name.clone());
-        let wrong = self.wrong.lock().unwrap().get(&name).cloned();
+        let faults = self.wrong.lock().unwrap().get(&name).cloned();
         let here = |ca: &Option<String>| ca.as_ref().is_none_or(|ca| asked.ca.id.contains(ca));
-        let cleared = match wrong {
-            Some((code, ca)) if here(&ca) => Cleared::Wait(vec![Check {
-                code,
-                ok: false,
-                expected: "right".to_owned(),
-                observed: "wrong".to_owned(),
-                hint: None,
-                seen_by: Vec::new(),
-                at: 1,
-            }]),
-            _ => Cleared::Go(asked.kinds.to_vec()),
+        let fault = faults.into_iter().flatten().find(|(_, ca)| here(ca));
+        let cleared = match fault {
+            // What nobody is ready for nobody can be shown control of: the real look says so beside whatever the fault is.
+            Some((code, _)) => {
+                let challenge = Some(CheckCode::Challenge).filter(|other| *other != code);
+                Cleared::Wait(
+                    [Some(code), challenge]
+                        .into_iter()
+                        .flatten()
+                        .map(wrong)
+                        .collect(),
+                )
+            }
+            None => Cleared::Go(asked.kinds.to_vec()),
         };
         async { cleared }.boxed()
+    }
+}
+
+fn wrong(code: CheckCode) -> Check {
+    Check {
+        code,
+        ok: false,
+        expected: "right".to_owned(),
+        observed: "wrong".to_owned(),
+        hint: None,
+        seen_by: Vec::new(),
+        at: 1,
     }
 }
 

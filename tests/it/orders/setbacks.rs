@@ -39,7 +39,8 @@ async fn a_name_that_is_not_ready_places_no_order(place: Place) {
     let row = world.row("shop.acme.test").await;
     assert_eq!((row.stage, row.attempts), (OrderStage::Due, 0));
     assert_eq!(row.checks[0].code, CheckCode::Pointing);
-    assert_eq!(row.last_error.as_deref(), Some("pointing: wrong"));
+    let error = row.last_error.as_deref();
+    assert_eq!(error, Some("pointing: wrong; challenge: wrong"));
     // What cost nothing is still there, and what is put right is noticed.
     world.looks.wrong.lock().unwrap().clear();
     world.work(&node, HOUR * 2).await;
@@ -270,21 +271,29 @@ async fn the_next_ca_is_asked_after_three_failures_and_the_first_one_again_for_t
 async fn a_ca_that_its_caa_records_forbid_is_passed_over(place: Place) {
     let world = World::new(place, 2).await;
     create(&world.store, "acme").await;
-    for name in ["a.acme.test", "b.acme.test"] {
-        world.verified("acme", name).await;
+    for name in ["a", "b", "c", "d"] {
+        world.verified("acme", &format!("{name}.acme.test")).await;
     }
-    world
-        .looks
-        .fails("a.acme.test", CheckCode::Caa, Some("one.test"));
-    world.looks.fails("b.acme.test", CheckCode::Caa, None);
+    let fails = |name: &str, code, ca| world.looks.fails(&format!("{name}.acme.test"), code, ca);
+    fails("a", CheckCode::Caa, Some("one.test"));
+    fails("b", CheckCode::Caa, None);
+    fails("c", CheckCode::Caa, Some("one.test"));
+    fails("c", CheckCode::Pointing, Some("two.test"));
+    // As where a CA is asked for dns-01 alone, and another for more.
+    fails("d", CheckCode::Challenge, Some("one.test"));
     let node = world.node();
     world.work(&node, MINUTE).await;
-    assert!(world.is_kept("a.acme.test").await);
-    assert_eq!((world.cas[0].many(), world.cas[1].many()), (0, 1));
+    assert!(world.is_kept("a.acme.test").await && world.is_kept("d.acme.test").await);
+    assert_eq!((world.cas[0].many(), world.cas[1].many()), (0, 2));
     assert_eq!(
         world.row("b.acme.test").await.checks[0].code,
         CheckCode::Caa
     );
+    // Nobody is told to let the first one in: the second one may issue, once the name leads here.
+    let row = world.row("c.acme.test").await;
+    let told: Vec<_> = row.checks.iter().map(|check| check.code).collect();
+    assert_eq!(told, [CheckCode::Pointing, CheckCode::Challenge]);
+    assert_eq!(world.row("a.acme.test").await.last_error, None);
 }
 
 async fn a_certificate_that_the_ca_does_not_want_to_replace_is_ordered_plainly(place: Place) {
@@ -341,6 +350,7 @@ async fn a_certificate_that_cannot_be_used_counts_at_its_ca_all_the_same(place: 
         bucket: failures,
         name: "shop.acme.test".to_owned(),
     };
-    let price = world.store.acme_price(ca.id(), &[charge]).await;
-    assert!(price.unwrap().free_at <= world.now());
+    let price = world.store.acme_price(ca.id(), &[charge]).await.unwrap();
+    assert_eq!(price.short, None);
+    assert!(price.held_until <= world.now());
 }

@@ -95,7 +95,7 @@ async fn no_two_nodes_spend_the_same(place: Place) {
     assert_eq!(paid, 3);
     let later = place.clock.now().plus(BUCKET.refill);
     assert!(done.iter().all(|it| match it {
-        Placing::NotBefore(at) => *at <= later,
+        Placing::Short(short) => short.until <= later && short.bucket == BUCKET.name,
         other => *other == Placing::Paid,
     }));
     assert_eq!(left(&store, &charge("")).await, 0);
@@ -114,7 +114,7 @@ async fn what_is_given_back_can_be_spent_again(place: Place) {
         assert_eq!(done.unwrap(), Placing::Paid);
     }
     let price = store.acme_price("ca", &charges).await.unwrap();
-    assert!(price.free_at > place.clock.now());
+    assert!(price.short.is_some_and(|it| it.until > place.clock.now()));
     store
         .save_order(&order, "node", Hold::Keep, &charges[1..])
         .await
