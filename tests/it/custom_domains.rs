@@ -8,3 +8,4 @@ mod fleet;
 mod life;
 mod own;
 mod signed;
+mod two_cas;
