@@ -72,6 +72,15 @@ fn zones_apart(root: &Section<'_>, config: &Config) {
         .map(|it| (it, "a platform host"));
     let hosts: Vec<(&Hostname, &str)> = hosts.chain(platform).collect();
     for (setting, zone, place) in root.notes.zones.borrow().iter() {
+        let pattern = DomainPattern::Exact(zone.clone());
+        // Below a name that others register in they could prove and certify what is not theirs.
+        if pattern.is_suffix() {
+            let what = format!(
+                "`{setting}` {zone} is a public suffix, below which others have their names"
+            );
+            let hint = "take a name of your own, as in \"proofs.example.net\"";
+            root.flaw(*place, Reason::with_hint(what, hint));
+        }
         let within = |host: &&(&Hostname, &str)| host.0 == zone || host.0.below(zone).is_some();
         if let Some((host, what)) = hosts.iter().find(within) {
             let what = format!("`{setting}` {zone} is, or has in it, {host}, which is {what}");
@@ -86,7 +95,20 @@ fn zones_apart(root: &Section<'_>, config: &Config) {
             root.notes.warn(*place, Reason::with_hint(what, hint));
         }
     }
-    let (Some(target), Some(dns)) = (&config.domains.cname_target, &config.acme_dns) else {
+    let Some(target) = &config.domains.cname_target else {
+        return;
+    };
+    if let Some(slug) = tenant_at(target, config) {
+        let what = format!(
+            "`domains.cname_target` {target} is the host of whichever tenant is called {slug:?}"
+        );
+        let hint = format!(
+            "add {slug:?} to `routing.reserved_slugs`, or take a name that is not below a base domain"
+        );
+        let place = root.place_of("domains");
+        root.notes.warn(place, Reason::with_hint(what, hint));
+    }
+    let Some(dns) = &config.acme_dns else {
         return;
     };
     if target != &dns.name_server && (target == &dns.zone || target.below(&dns.zone).is_some()) {
