@@ -67,7 +67,10 @@ impl Store {
         let work = async {
             let mut tx = self.writing().await?;
             let to = tenants::present(&mut tx, to).await?;
-            let old = live(claims_locked(&mut tx, pattern).await?, pattern)?;
+            let mut claims = claims_locked(&mut tx, pattern).await?;
+            // Who has the name, else whoever else claims it.
+            claims.sort_by_key(|claim| (!claim.state.holds(), claim.tenant == to.id));
+            let old = live(claims, pattern)?;
             if old.tenant == to.id {
                 return Err(StoreError::DomainExists {
                     pattern: pattern.clone(),
@@ -78,6 +81,7 @@ impl Store {
                 return Err(StoreError::MoveNeedsProof {
                     pattern: pattern.clone(),
                     tenant: to.slug,
+                    state: old.state,
                 });
             }
             bury(&mut tx, &old, Reason::GivenAway).await?;
@@ -88,7 +92,8 @@ impl Store {
             };
             let moved = Domain::begun(pattern.clone(), (to.id, to.slug), claim, Reason::Moved, now);
             put(&mut tx, &moved).await?;
-            let detail = format!("from {} to {}", old.tenant_slug, moved.tenant_slug);
+            let why = Reason::GivenAway.text();
+            let detail = format!("from {} to {}: {why}", old.tenant_slug, moved.tenant_slug);
             tx.audit("domain.move", &pattern.to_string(), &detail)
                 .await?;
             announce_state(&mut tx, &moved, Reason::Moved).await?;

@@ -51,8 +51,10 @@ pub struct HolderSeen {
     pub tenant: TenantId,
     /// Which claim.
     pub secret: String,
-    /// Its own proof. An operator who gives the name to another overrides it: as if it were gone.
+    /// Its own proof.
     pub proof: Seen,
+    /// Whether an operator gives the name to whoever claims it: then the holder's proof does not count, as if it were gone.
+    pub given_away: bool,
 }
 
 /// What holds for every claim on this node.
@@ -183,7 +185,7 @@ impl Store {
             }
             let mut rerouted = false;
             if let Some(holder) = holder.filter(|_| verdict.displaces) {
-                displace(&mut tx, holder, &domain).await?;
+                displace(&mut tx, holder, &domain, looked.why_displaced()).await?;
                 rerouted |= holder.state.is_routed();
             }
             rerouted |= walk(&mut tx, &mut domain, &verdict.steps).await?;
@@ -227,7 +229,18 @@ impl LookedAt {
             |seen: &&HolderSeen| seen.tenant == holder.tenant && seen.secret == holder.secret;
         Holder {
             trusted: holder.trusted,
-            proof: (self.holder.as_ref().filter(same)).map_or(Seen::Unknown, |seen| seen.proof),
+            proof: match self.holder.as_ref().filter(same) {
+                Some(seen) if seen.given_away => Seen::No,
+                seen => seen.map_or(Seen::Unknown, |seen| seen.proof),
+            },
+        }
+    }
+
+    /// Why whoever had the name has it no more, where it moves.
+    fn why_displaced(&self) -> Reason {
+        match self.holder.as_ref().is_some_and(|seen| seen.given_away) {
+            true => Reason::GivenAway,
+            false => Reason::Displaced,
         }
     }
 }
@@ -261,9 +274,15 @@ pub(super) async fn walk(
     Ok(was_routed != domain.state.is_routed() || did_hold != domain.state.holds())
 }
 
-async fn displace(tx: &mut Writing, old: &Domain, new: &Domain) -> Result<(), StoreError> {
-    bury(tx, old, Reason::Displaced).await?;
-    let detail = format!("from {} to {}", old.tenant_slug, new.tenant_slug);
+async fn displace(
+    tx: &mut Writing,
+    old: &Domain,
+    new: &Domain,
+    why: Reason,
+) -> Result<(), StoreError> {
+    bury(tx, old, why).await?;
+    let (from, to, why) = (&old.tenant_slug, &new.tenant_slug, why.text());
+    let detail = format!("from {from} to {to}: {why}");
     tx.audit("domain.move", &old.pattern.to_string(), &detail)
         .await
 }

@@ -78,6 +78,7 @@ impl NameWatch {
                 tenant: holder.tenant,
                 secret: holder.secret.clone(),
                 proof: self.seen(holder).await.proof,
+                given_away: false,
             }),
             _ => None,
         };

@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
+use super::look;
 use crate::cli::CliError;
 use crate::cli::output::{self, OutputOption};
 use crate::config::Config;
 use crate::domains::{Claimed, Expected, RecordToSet, records_to_set};
-use crate::model::{Check, DomainState};
-use crate::store::{Date, Domain};
+use crate::model::{Check, DomainPattern, DomainState};
+use crate::store::{Date, Domain, Store, StoreError, TenantRef};
 
 /// A claim, with what its owner must set in DNS.
 #[derive(Serialize)]
@@ -46,12 +47,14 @@ pub(super) fn many(output: OutputOption, domains: &Vec<Domain>) -> Result<(), Cl
     output.print(domains, |domains| table(domains))
 }
 
-/// Every claim of a name. First the one that counts: who has the name, else the newest of those that have not ended, else the newest.
-pub(super) fn claims(
+/// Every claim of a name, or that of one tenant. First the one that counts: who has the name, else the newest of those that have not ended, else the newest.
+pub(super) async fn claims(
     output: OutputOption,
     config: &Config,
-    mut claims: Vec<Domain>,
+    store: &Store,
+    of: (&DomainPattern, Option<&TenantRef>),
 ) -> Result<(), CliError> {
+    let mut claims = claims_of(store, of).await?;
     claims.sort_by_key(|claim| {
         let ended = claim.state == DomainState::Removed;
         (!claim.state.holds(), ended, Reverse(claim.created_at))
@@ -71,8 +74,32 @@ pub(super) fn claims(
     })
 }
 
-fn shown(config: &Config, domain: Domain) -> Shown {
+async fn claims_of(
+    store: &Store,
+    (hostname, tenant): (&DomainPattern, Option<&TenantRef>),
+) -> Result<Vec<Domain>, CliError> {
+    let mut claims = match store.domain(hostname).await {
+        Err(StoreError::UnknownDomain(_)) => return Err(look::nobodys(store, hostname).await?),
+        claims => claims?,
+    };
+    if let Some(tenant) = tenant {
+        let tenant = store.tenant(tenant).await?;
+        claims.retain(|claim| claim.tenant == tenant.id);
+        if claims.is_empty() {
+            let pattern = hostname.clone();
+            let tenant = tenant.slug;
+            return Err(StoreError::NotClaimed { pattern, tenant }.into());
+        }
+    }
+    Ok(claims)
+}
+
+fn shown(config: &Config, mut domain: Domain) -> Shown {
     let ended = domain.state == DomainState::Removed;
+    if ended {
+        // What was to be done for it helps no more: its secret never counts again.
+        domain.checks.clear();
+    }
     let records = match ended {
         true => Vec::new(),
         false => records(config, &domain),
