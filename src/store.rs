@@ -71,6 +71,7 @@ pub use certificates::{
 pub use challenges::{Challenge, ChallengeSource, OpenChallenges};
 pub use changes::FEED_LOCK;
 pub use deliveries::{Delivery, DeliveryState, DueDelivery, Outcome as DeliveryOutcome, Target};
+pub use domain_certificates::certificate_finding;
 pub use domain_claims::Handover;
 pub use domain_looks::{DueLook, HolderSeen, LookedAt, Outcome, Settings as DomainSettings};
 pub use domain_tls::{ClaimTls, NameTls, NameTlsPatch};

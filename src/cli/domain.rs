@@ -1,6 +1,6 @@
 //! `domain …`: custom domains.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::error::note;
 use super::output::OutputOption;
@@ -10,6 +10,8 @@ use crate::config::Config;
 use crate::model::{DomainPattern, DomainState, HostnameError};
 use crate::store::{Access, Claim, Domain, Handover, Store, TenantRef};
 
+mod certificate;
+mod doctor;
 mod look;
 mod order;
 mod own;
@@ -38,26 +40,11 @@ pub(super) enum DomainVerb {
         output: OutputOption,
     },
     /// Show who claims a name, where each claim stands, and what to set in DNS
-    Show {
-        #[arg(value_parser = pattern)]
-        hostname: DomainPattern,
-        #[command(flatten)]
-        output: OutputOption,
-    },
+    Show(Asked),
     /// Look for the proof of control now, instead of when its turn comes
-    Verify {
-        #[arg(value_parser = pattern)]
-        hostname: DomainPattern,
-        #[command(flatten)]
-        output: OutputOption,
-    },
+    Verify(Asked),
     /// Say what to fix; the exit code is 1 where there is anything
-    Doctor {
-        #[arg(value_parser = pattern)]
-        hostname: DomainPattern,
-        #[command(flatten)]
-        output: OutputOption,
-    },
+    Doctor(Asked),
     /// Give a name to another tenant, in one step; a name that was proved moves with that tenant's own proof
     Move {
         #[arg(value_parser = pattern)]
@@ -92,6 +79,24 @@ fn note_of_nowhere(config: &Config, trusted: bool) {
     }
 }
 
+/// What is asked of a name.
+#[derive(Debug, Args)]
+pub(super) struct Asked {
+    #[arg(value_parser = pattern)]
+    hostname: DomainPattern,
+    /// Only the claim of this tenant; else all of them, of which `doctor` counts who has the name
+    #[arg(long)]
+    tenant: Option<TenantRef>,
+    #[command(flatten)]
+    output: OutputOption,
+}
+
+impl Asked {
+    fn of(&self) -> (&DomainPattern, Option<&TenantRef>) {
+        (&self.hostname, self.tenant.as_ref())
+    }
+}
+
 impl DomainVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         if let Self::Add {
@@ -123,14 +128,12 @@ impl DomainVerb {
             Self::List { tenant, output } => {
                 show::many(output, &tenant_domains(store, tenant.as_ref()).await?)
             }
-            Self::Show { hostname, output } => show::name(output, config, store, &hostname).await,
-            Self::Verify { hostname, output } => {
-                look::verify(config, store, &hostname).await?;
-                show::name(output, config, store, &hostname).await
+            Self::Show(asked) => show::claims(asked.output, config, store, asked.of()).await,
+            Self::Verify(asked) => {
+                look::verify(config, store, asked.of()).await?;
+                show::claims(asked.output, config, store, asked.of()).await
             }
-            Self::Doctor { hostname, output } => {
-                look::doctor(config, store, &hostname, output).await
-            }
+            Self::Doctor(asked) => doctor::run(config, store, asked.of(), asked.output).await,
             Self::Move {
                 hostname,
                 tenant,

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 use super::check::FileFault;
 use crate::config::Faults;
 use crate::model::{Causes, DomainPattern, causes};
@@ -38,6 +40,14 @@ pub enum CliError {
         hostname: DomainPattern,
         /// Why not.
         reason: String,
+    },
+    /// Nobody claims the name by itself, and somebody all names below the one above it.
+    #[error("nobody has the domain {hostname} by itself")]
+    Covered {
+        /// The name.
+        hostname: DomainPattern,
+        /// What covers it.
+        wildcard: DomainPattern,
     },
     /// `doctor` found something.
     #[error("{} to be fixed of {hostname}", things(*.count))]
@@ -180,9 +190,13 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
-            Self::Unownable { .. } => {
-                Some("write the whole name that the tenant owns, as in shop.example.com or *.example.com".to_owned())
-            }
+            // Only where the name itself is no tenant's: what stands in the way of others says what to do about it.
+            Self::Unownable { hostname, reason } => hostname.unownable().filter(|it| it == reason).map(|_| {
+                "write the whole name that the tenant owns, as in shop.example.com or *.example.com".to_owned()
+            }),
+            Self::Covered { wildcard, .. } => Some(format!(
+                "it is one of {wildcard}, which is claimed: ask of '{wildcard}'"
+            )),
             Self::Start(error) => error.hint(),
             Self::Dev(error) => error.hint(),
             Self::Certificates(bad) => {
@@ -264,11 +278,49 @@ pub(super) fn note(text: &str) {
 
 /// Tells a fault of usage, or prints the help or version that was asked for.
 pub(super) fn print_usage(usage: &clap::Error) -> ExitCode {
-    let _ = usage.print();
+    match wrong_value(usage) {
+        Some(text) => {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
+        None => {
+            let _ = usage.print();
+        }
+    }
     match usage.use_stderr() {
         true => ExitCode::from(2),
         false => ExitCode::SUCCESS,
     }
+}
+
+/// A value that is none, told as all other errors are.
+fn wrong_value(usage: &clap::Error) -> Option<String> {
+    let text = |kind| match usage.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let source = usage
+        .source()
+        .filter(|_| usage.kind() == ErrorKind::ValueValidation)?;
+    let (value, what) = (
+        text(ContextKind::InvalidValue)?,
+        text(ContextKind::InvalidArg)?,
+    );
+    let hint = match bare_name(value).filter(|_| what.contains("HOSTNAME")) {
+        Some(name) => format!("the name alone: {name}"),
+        None => "`--help` says what is expected".to_owned(),
+    };
+    let cause = Causes(source);
+    Some(format!(
+        "error: invalid value {value:?} for {what}\ncause: {cause}\nhint: {hint}\n"
+    ))
+}
+
+/// The name in what was copied from a browser.
+fn bare_name(value: &str) -> Option<String> {
+    let (_, rest) = value.split_once("://").unwrap_or(("", value));
+    let name = rest.split(['/', ':', '?', '#']).next()?;
+    let name = DomainPattern::parse_typed(name).ok()?;
+    Some(name.to_string())
 }
 
 fn astray(names: usize, upstreams: usize) -> String {

@@ -30,7 +30,7 @@ pub(super) enum WebhookVerb {
         #[arg(value_parser = url)]
         url: WebhookUrl,
         /// Tell it of this, as in domain.active; may be given several times
-        #[arg(long = "event", value_name = "KIND", value_parser = kind, required_unless_present = "all", conflicts_with = "all")]
+        #[arg(long = "event", value_name = "KIND", value_parser = kind, conflicts_with = "all")]
         events: Vec<EventKind>,
         /// Tell it of everything, of what later versions bring too
         #[arg(long)]
@@ -102,6 +102,12 @@ pub(super) enum WebhookVerb {
 impl WebhookVerb {
     pub(super) fn run(self, config: &Config) -> Result<(), CliError> {
         match &self {
+            Self::Add {
+                events, all: false, ..
+            } if events.is_empty() => {
+                let what = "of what is it to be told? --event KIND says of one kind, --all of all";
+                return Err(CliError::Usage(what.to_owned()));
+            }
             Self::Add {
                 url,
                 allow_private: false,

@@ -157,13 +157,33 @@ impl Tls {
                 .unwrap_or(128 * MIB),
             not_ordered: section.get("not_ordered", patterns).unwrap_or_default(),
         };
-        // The built-in one may be missing: the certificates may all be in the store.
-        if needed && section.has("directory") && !tls.directory.is_dir() {
-            let what = format!("`tls.directory` {:?} is no folder", tls.directory);
-            let hint = "make it and put NAME.crt and NAME.key there for each certificate, or leave it out where all are in the store";
-            section.flaw(section.place_of("directory"), Reason::with_hint(what, hint));
+        if needed && section.has("directory") {
+            tls.look_for_directory(section);
         }
         tls
+    }
+
+    /// A folder that is not there has nothing in it: all certificates may be in the store, and what is put there later is read. It may be
+    /// misspelt as well.
+    fn look_for_directory(&self, section: &Section<'_>) {
+        let (directory, place) = (&self.directory, section.place_of("directory"));
+        if directory.is_dir() {
+            return;
+        }
+        match directory.exists() {
+            true => {
+                let what = format!("`tls.directory` {directory:?} is no folder");
+                let hint = "name a folder that holds NAME.crt and NAME.key for each certificate, or leave it out";
+                section.flaw(place, Reason::with_hint(what, hint));
+            }
+            false => {
+                let what = format!(
+                    "`tls.directory` {directory:?} is not there, so no certificate is read from files"
+                );
+                let hint = "make it for certificates of your own; where all are in the store it may be missing";
+                section.notes.warn(place, Reason::with_hint(what, hint));
+            }
+        }
     }
 }
 

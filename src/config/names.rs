@@ -73,6 +73,15 @@ fn zones_apart(root: &Section<'_>, config: &Config) {
     let hosts: Vec<(&Hostname, &str)> = hosts.chain(platform).collect();
     let name_server = config.acme_dns.as_ref().map(|it| &it.name_server);
     for (setting, zone, place) in root.notes.zones.borrow().iter() {
+        let pattern = DomainPattern::Exact(zone.clone());
+        // Below a name that others register in they could prove and certify what is not theirs.
+        if pattern.is_suffix() {
+            let what = format!(
+                "`{setting}` {zone} is a public suffix, below which others have their names"
+            );
+            let hint = "take a name of your own, as in \"proofs.example.net\"";
+            root.flaw(*place, Reason::with_hint(what, hint));
+        }
         // Below the zone of proofs nothing is answered by anybody, so nobody is kept from anything there.
         if *setting != "acme_dns.zone" {
             continue;
@@ -93,7 +102,20 @@ fn zones_apart(root: &Section<'_>, config: &Config) {
             root.notes.warn(*place, Reason::with_hint(what, hint));
         }
     }
-    let (Some(target), Some(dns)) = (&config.domains.cname_target, &config.acme_dns) else {
+    let Some(target) = &config.domains.cname_target else {
+        return;
+    };
+    if let Some(slug) = tenant_at(target, config) {
+        let what = format!(
+            "`domains.cname_target` {target} is the host of whichever tenant is called {slug:?}"
+        );
+        let hint = format!(
+            "add {slug:?} to `routing.reserved_slugs`, or take a name that is not below a base domain"
+        );
+        let place = root.place_of("domains");
+        root.notes.warn(place, Reason::with_hint(what, hint));
+    }
+    let Some(dns) = &config.acme_dns else {
         return;
     };
     if target != &dns.name_server && (target == &dns.zone || target.below(&dns.zone).is_some()) {

@@ -51,6 +51,8 @@ pub struct ServerSaid {
     pub said: Vec<Said>,
     /// Why it could not even be asked.
     pub fault: Option<String>,
+    /// Whether that is because all its addresses are private, and not of networks that are asked all the same.
+    pub is_private: bool,
 }
 
 impl Said {
@@ -162,6 +164,7 @@ impl Inquiry<'_> {
             }))
             .await,
             fault: server.fault(),
+            is_private: server.is_private(),
         });
         join_all(asked).await
     }

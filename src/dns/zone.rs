@@ -76,6 +76,11 @@ impl NameServer {
             (true, [address, ..]) => Some(format!("has a private address, {address}")),
         }
     }
+
+    /// Whether it is not asked because of where it is.
+    pub(super) fn is_private(&self) -> bool {
+        self.addresses.is_empty() && !self.refused.is_empty()
+    }
 }
 
 impl Inquiry<'_> {

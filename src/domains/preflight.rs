@@ -111,11 +111,18 @@ impl Survey {
         let of_pointing = self.pointed.checks.iter();
         let must_point = self.must_point(pattern, expected);
         checks.extend(of_pointing.filter(|it| it.ok || must_point).cloned());
+        let stuck = allowed
+            .iter()
+            .zip(&ready)
+            .filter(|(_, ready)| ready.is_empty());
+        // Where one CA is ready nobody is asked to do something for another one.
+        let any_ready = ready.iter().any(|kinds| !kinds.is_empty());
+        let stuck: Vec<&Vec<ChallengeKind>> = match barred || failed || any_ready {
+            true => Vec::new(),
+            false => stuck.filter_map(|(kinds, _)| kinds.as_ref().ok()).collect(),
+        };
+        self.tell_of_delegation(&mut checks, (pattern, expected), &stuck);
         checks.push(self.signed.check.clone());
-        // A delegation is asked for only where no CA can do without.
-        let needed = ready.iter().all(Vec::is_empty);
-        let delegated = self.delegated.iter().map(|it| &it.check);
-        checks.extend(delegated.filter(|check| check.ok || needed).cloned());
         if !expected.cas.is_empty() {
             checks.push(self.caa_check(pattern, expected, &allowed, now));
         }
@@ -137,6 +144,40 @@ impl Survey {
             (Whose::Operator(_), DomainPattern::Exact(_)) => {
                 !expected.cas.is_empty() && !kinds.any(|it| self.leads(pattern, *it) == Seen::Yes)
             }
+        }
+    }
+
+    /// A delegation is asked for only where a CA cannot do without and could then be asked. `stuck`: the kinds of challenge that records allow
+    /// each of those CAs that have none now.
+    fn tell_of_delegation(
+        &self,
+        checks: &mut Vec<Check>,
+        (pattern, expected): (&DomainPattern, &Expected),
+        stuck: &[&Vec<ChallengeKind>],
+    ) {
+        let exact = matches!(pattern, DomainPattern::Exact(_));
+        let dns01 = ChallengeKind::Dns01;
+        let helps = stuck.iter().any(|kinds| !exact || kinds.contains(&dns01));
+        let Some(delegated) = self.delegated.as_ref().filter(|it| it.check.ok || helps) else {
+            return;
+        };
+        let others = stuck
+            .iter()
+            .any(|kinds| kinds.iter().any(|kind| *kind != dns01));
+        let either = exact && others && delegated.seen == Seen::No;
+        match self.in_the_way(checks).filter(|_| either) {
+            Some(check) => either_is_enough(check, &delegated.check, expected),
+            None => checks.push(delegated.check.clone()),
+        }
+    }
+
+    /// What keeps a CA from reaching us by the name itself, which would do as well as a delegation.
+    fn in_the_way<'c>(&self, checks: &'c mut [Check]) -> Option<&'c mut Check> {
+        let stands =
+            |it: &&mut Check| !it.ok && matches!(it.code, CheckCode::Pointing | CheckCode::Ipv6);
+        match self.pointed.reachable {
+            Seen::No => checks.iter_mut().find(stands),
+            Seen::Yes | Seen::Unknown => None,
         }
     }
 
@@ -209,6 +250,18 @@ impl Survey {
         }
         check
     }
+}
+
+/// One thing to be fixed, and two ways. What is said to the operator of a name of their own has both already.
+fn either_is_enough(check: &mut Check, delegated: &Check, expected: &Expected) {
+    let (Whose::Customer, Some(hint), Some(other)) =
+        (&expected.whose, &mut check.hint, &delegated.hint)
+    else {
+        return;
+    };
+    hint.push_str(&format!(
+        " (For a certificate either this is enough or a delegation. {other})"
+    ));
 }
 
 /// Nobody certifies while it is not known who may.

@@ -34,6 +34,8 @@ struct Wanted {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Stands {
     Right,
+    /// It leads into our proof zone, which counts as much.
+    Delegated(String),
     Other(Vec<String>),
     Alias(String),
     Nothing,
@@ -123,7 +125,7 @@ impl Wanted {
     fn stands(&self, reply: &Reply) -> Stands {
         if let Some(alias) = reply.alias(&self.name) {
             return match self.alias.as_deref() == Some(&alias) {
-                true => Stands::Right,
+                true => Stands::Delegated(alias),
                 false => Stands::Alias(alias),
             };
         }
@@ -142,7 +144,7 @@ impl Wanted {
 
     /// Of each name server what was right of what it answered.
     fn right_of(&self, servers: &[ServerSaid]) -> Vec<Vec<bool>> {
-        let right = |reply: &Reply| self.stands(reply) == Stands::Right;
+        let right = |reply: &Reply| self.stands(reply).is_right();
         let of = |server: &ServerSaid| server.replies().map(|(_, reply)| right(reply)).collect();
         servers.iter().map(of).collect()
     }
@@ -158,7 +160,7 @@ impl Wanted {
             Some((said.by.clone(), self.stands(reply)))
         });
         let of_resolvers: Vec<(String, Stands)> = of_resolvers.collect();
-        let right = |reply: &Reply| self.stands(reply) == Stands::Right;
+        let right = |reply: &Reply| self.stands(reply).is_right();
         let by_resolver = resolvers
             .iter()
             .map(|said| said.reply.as_ref().ok().map(right));
@@ -265,9 +267,14 @@ fn verdict(servers: &[Vec<bool>], resolvers: &[Option<bool>], alone: bool) -> (S
 }
 
 impl Stands {
+    fn is_right(&self) -> bool {
+        matches!(self, Self::Right | Self::Delegated(_))
+    }
+
     fn text(&self, wanted: &Wanted) -> String {
         match self {
             Self::Right => quoted(&wanted.value),
+            Self::Delegated(alias) => format!("CNAME {alias}"),
             Self::Other(values) => {
                 let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
                 format!("other TXT records: {}", listed(&values))

@@ -2,7 +2,7 @@
 
 use super::words::{listed, shown};
 use crate::clock::Timestamp;
-use crate::dns::{Authority, ServerSaid, Zone, ZoneError};
+use crate::dns::{Authority, Said, ServerSaid, Zone, ZoneError};
 use crate::model::{Check, CheckCode, Hostname};
 
 /// The finding about the zone of `name`, by what its servers `said` to a question about the name.
@@ -36,10 +36,17 @@ pub(super) fn check(
             });
             check.observed = listed(&each.collect::<Vec<_>>());
             check.seen_by = said.iter().map(|said| said.by.clone()).collect();
-            check.hint = Some(format!(
-                "Nobody can find the name servers of {name}. Check at the registrar that the name servers entered for it are those \
-                 of the DNS provider, and that the zone exists there."
-            ));
+            // A resolver that says nothing at all says nothing of the name either.
+            check.hint = Some(match said.iter().any(Said::is_servfail) {
+                true => format!(
+                    "Nobody can find the name servers of {name}. Check at the registrar that the name servers entered for it are \
+                     those of the DNS provider, and that the zone exists there."
+                ),
+                false => "The resolvers give no answer, so that nothing is known of the name; it is looked at again by itself. Should \
+                     it stay so, it is the operator's to repair: see to `domains.resolvers`, or to the system's resolvers where \
+                     there are none."
+                    .to_owned(),
+            });
         }
         Err(error @ ZoneError::NoZone) => {
             check.observed = error.to_string();
@@ -77,6 +84,10 @@ fn judge(check: &mut Check, name: &Hostname, zone: &Zone, said: &[ServerSaid]) {
         listed(&faulty),
         zone.name()
     ));
+    if said.iter().any(|server| server.is_private) {
+        let operators = " If that is a name server of yours in a network of your own, name the network in `domains.private_name_servers`.";
+        check.hint.get_or_insert_default().push_str(operators);
+    }
 }
 
 /// Why the server is of no use; nothing where it has answered at any of its addresses.

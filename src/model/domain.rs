@@ -54,8 +54,7 @@ impl DomainPattern {
         if let Some(zone) = SPECIAL.iter().find(|zone| is_at_or_below(name, zone.0)) {
             return Some(zone.1);
         }
-        let suffix = psl::suffix(name.as_bytes())?;
-        (suffix.as_bytes() == name.as_bytes()).then_some(match self {
+        self.is_suffix().then_some(match self {
             Self::Exact(_) => "it is a public suffix, below which others have their names",
             Self::Wildcard(_) => "it stands for every name directly below a public suffix",
         })
@@ -68,6 +67,13 @@ impl DomainPattern {
         let name = name.as_str();
         let kept = KEPT.iter().any(|zone| is_at_or_below(name, zone));
         kept.then_some("it is kept for tests and documents (RFC 6761)")
+    }
+
+    /// Whether others register names directly below the name, or below a wildcard's parent: a public suffix, or one that could be.
+    pub fn is_suffix(&self) -> bool {
+        let (Self::Exact(name) | Self::Wildcard(name)) = self;
+        let name = name.as_str().as_bytes();
+        psl::suffix(name).is_some_and(|suffix| suffix.as_bytes() == name)
     }
 
     /// Whether `hostname` is this name, or lies exactly one label below a wildcard's parent.

@@ -133,9 +133,14 @@ pub(super) async fn certified(
 
 /// What is said of the certificate; nothing before there is to be one.
 pub(super) fn certificate_check(claim: &Domain, certified: Certified, at: i64) -> Option<Check> {
+    let comes_later = certified == Certified::Missing && !claim.state.holds();
+    certificate_finding(certified, at).filter(|_| !comes_later)
+}
+
+/// What is said of a certificate that is wanted and so ordered; nothing where there is no TLS here.
+pub fn certificate_finding(certified: Certified, at: i64) -> Option<Check> {
     let (ok, observed, hint) = match certified {
         Certified::Elsewhere => return None,
-        Certified::Missing if !claim.state.holds() => return None,
         Certified::Missing => (
             false,
             "none yet",

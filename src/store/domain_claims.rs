@@ -91,11 +91,13 @@ impl Store {
         let work = async {
             let mut tx = self.writing().await?;
             let to = tenants::present(&mut tx, to).await?;
-            let claims = claims_locked(&mut tx, pattern).await?;
+            let mut claims = claims_locked(&mut tx, pattern).await?;
             let waiting = claims
                 .iter()
                 .find(|claim| claim.tenant == to.id && claim.state != DomainState::Removed)
                 .map(|claim| claim.secret.clone());
+            // Who has the name, else whoever else claims it.
+            claims.sort_by_key(|claim| (!claim.state.holds(), claim.tenant == to.id));
             let old = live(claims, pattern)?;
             if old.tenant == to.id {
                 return Err(StoreError::DomainExists {
@@ -107,6 +109,7 @@ impl Store {
                 return Err(StoreError::MoveNeedsProof {
                     pattern: pattern.clone(),
                     tenant: to.slug,
+                    state: old.state,
                 });
             }
             bury(&mut tx, &old, Reason::GivenAway).await?;
@@ -126,7 +129,8 @@ impl Store {
             if handover == Handover::Tls {
                 hand_over(&mut tx, &old, &moved).await?;
             }
-            let detail = format!("from {} to {}", old.tenant_slug, moved.tenant_slug);
+            let why = Reason::GivenAway.text();
+            let detail = format!("from {} to {}: {why}", old.tenant_slug, moved.tenant_slug);
             tx.audit("domain.move", &pattern.to_string(), &detail)
                 .await?;
             announce_state(&mut tx, &moved, Reason::Moved).await?;

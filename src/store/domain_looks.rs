@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::domain_life::{
-    Certified, Holder, Rules, Seen, Sight, Step, Verdict, judge, next_look,
+    Certified, Holder, Reason, Rules, Seen, Sight, Step, Verdict, judge, next_look,
 };
 use crate::model::{Check, CheckCode, DomainPattern, DomainState, TenantId};
 
@@ -55,8 +55,10 @@ pub struct HolderSeen {
     pub tenant: TenantId,
     /// Which claim.
     pub secret: String,
-    /// Its own proof. An operator who gives the name to another overrides it: as if it were gone.
+    /// Its own proof.
     pub proof: Seen,
+    /// Whether an operator gives the name to whoever claims it: then the holder's proof does not count, as if it were gone.
+    pub given_away: bool,
     /// What goes with the name, should it move.
     pub handover: Handover,
 }
@@ -199,7 +201,9 @@ impl Store {
                 domain.checks.push(held_check(holder, now));
             }
             let displaced = holder.filter(|_| verdict.displaces);
-            let rerouted = draw(&mut tx, &mut domain, displaced, &verdict).await?;
+            let why = looked.why_displaced();
+            let displaces = displaced.map(|old| (old, why));
+            let rerouted = draw(&mut tx, &mut domain, displaces, &verdict).await?;
             domain.looks = match verdict.steps.is_empty() && verdict.cause.is_none() {
                 true => own.looks.saturating_add(1),
                 false => 0,
@@ -240,17 +244,17 @@ impl Store {
 async fn draw(
     tx: &mut Writing,
     domain: &mut Domain,
-    displaced: Option<&Domain>,
+    displaced: Option<(&Domain, Reason)>,
     verdict: &Verdict,
 ) -> Result<bool, StoreError> {
-    if let Some(holder) = displaced {
-        displace(tx, holder, domain).await?;
+    if let Some((holder, why)) = displaced {
+        displace(tx, holder, domain, why).await?;
     }
     if let Some(cause) = verdict.cause {
         stay(tx, domain, cause).await?;
     }
     let rerouted = walk(tx, domain, &verdict.steps).await?;
-    Ok(rerouted || displaced.is_some_and(|holder| holder.state.is_routed()))
+    Ok(rerouted || displaced.is_some_and(|(holder, _)| holder.state.is_routed()))
 }
 
 /// A row that cannot be read does not stand before others, and is tried again in an hour: by then there may be another version here.
@@ -283,7 +287,18 @@ impl LookedAt {
             |seen: &&HolderSeen| seen.tenant == holder.tenant && seen.secret == holder.secret;
         Holder {
             trusted: holder.trusted,
-            proof: (self.holder.as_ref().filter(same)).map_or(Seen::Unknown, |seen| seen.proof),
+            proof: match self.holder.as_ref().filter(same) {
+                Some(seen) if seen.given_away => Seen::No,
+                seen => seen.map_or(Seen::Unknown, |seen| seen.proof),
+            },
+        }
+    }
+
+    /// Why whoever had the name has it no more, where it moves.
+    fn why_displaced(&self) -> Reason {
+        match self.holder.as_ref().is_some_and(|seen| seen.given_away) {
+            true => Reason::GivenAway,
+            false => Reason::Displaced,
         }
     }
 }

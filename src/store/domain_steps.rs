@@ -63,9 +63,11 @@ pub(super) async fn displace(
     tx: &mut Writing,
     old: &Domain,
     new: &Domain,
+    why: Reason,
 ) -> Result<(), StoreError> {
-    bury(tx, old, Reason::Displaced).await?;
-    let detail = format!("from {} to {}", old.tenant_slug, new.tenant_slug);
+    bury(tx, old, why).await?;
+    let (from, to, why) = (&old.tenant_slug, &new.tenant_slug, why.text());
+    let detail = format!("from {from} to {to}: {why}");
     tx.audit("domain.move", &old.pattern.to_string(), &detail)
         .await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::model::{Causes, DomainPattern, Slug, SlugError, TenantState};
+use crate::model::{Causes, DomainPattern, DomainState, Slug, SlugError, TenantState};
 use crate::seal::SealError;
 
 use super::backup::BackupError;
@@ -118,6 +118,11 @@ pub enum StoreError {
     // Custom domains.
     #[error("nobody has the domain {0}")]
     UnknownDomain(DomainPattern),
+    #[error("{tenant} does not claim {pattern}")]
+    NotClaimed {
+        pattern: DomainPattern,
+        tenant: Slug,
+    },
     #[error("the domain {pattern} belongs to {tenant}")]
     DomainTaken {
         pattern: DomainPattern,
@@ -129,10 +134,11 @@ pub enum StoreError {
         tenant: Slug,
     },
 
-    #[error("{pattern} is proved, so it moves to {tenant} only with {tenant}'s own proof")]
+    #[error("{pattern} {}, and moves to {tenant} only with {tenant}'s own proof", if state.holds() { "was proved" } else { "is nobody's yet" })]
     MoveNeedsProof {
         pattern: DomainPattern,
         tenant: Slug,
+        state: DomainState,
     },
 
     // Certificates.
@@ -140,6 +146,11 @@ pub enum StoreError {
     UnknownCertificate(DomainPattern),
     #[error("no certificate is ordered for {0}")]
     NotOrdered(DomainPattern),
+    #[error("no certificate is ordered for {pattern}, which is {} and needs its proof first", state.as_str())]
+    Unproved {
+        pattern: DomainPattern,
+        state: DomainState,
+    },
 
     // Webhooks.
     #[error("there is no webhook {0}")]
@@ -197,6 +208,11 @@ impl StoreError {
             Self::Transition { from: TenantState::Removed, .. } => "`vestibule tenant restore` brings a removed tenant back".into(),
             Self::TenantRemoved(_) => "`vestibule tenant restore` brings it back".into(),
             Self::DomainTaken { pattern, .. } => format!("`vestibule domain move {pattern} TENANT` moves it"),
+            Self::NotClaimed { pattern, .. } => format!("`vestibule domain show {pattern}` says who does"),
+            Self::DomainExists { pattern, tenant } => format!(
+                "`vestibule domain show {pattern}` says where it stands; it begins anew, as with --trusted, once \
+                 `vestibule domain remove {pattern} --tenant {tenant}` has ended it"
+            ),
             Self::MoveNeedsProof { pattern, .. } => format!("`vestibule domain show {pattern}` says what to set; it moves when that is seen and `domain move` is run again"),
             Self::SealingKeyMissing { path } | Self::SealingKeyWrong { path } => format!(
                 "copy [store] secret_key_file from a node that runs with this store (or from the backup) to {}",
@@ -209,6 +225,7 @@ impl StoreError {
             Self::Overtaken | Self::SealedAnew => "try again".into(),
             Self::UnknownCertificate(_) => "`vestibule cert list` lists those in the store; files of [tls] directory are not among them".into(),
             Self::NotOrdered(_) => "certificates are ordered by `vestibule run` where [[acme]] is set, for domains that are verified and for the operator's own names; one that was imported is renewed by importing the next".into(),
+            Self::Unproved { pattern, .. } => format!("`vestibule domain doctor {pattern}` says which record to set; the certificate is ordered by itself when it is seen"),
             Self::UnknownWebhook(_) => "`vestibule webhook list` lists them".into(),
             Self::UnknownDelivery(_) => "`vestibule webhook show ID` lists the last ones of a webhook".into(),
             _ => return None,

@@ -81,6 +81,7 @@ impl NameWatch {
                 secret: holder.secret.clone(),
                 proof: self.seen(holder).await.proof,
                 handover: Handover::Nothing,
+                given_away: false,
             }),
             _ => None,
         };

@@ -20,6 +20,7 @@ mod command;
 mod config;
 mod custom_domains;
 mod dev;
+mod domain_answers;
 mod domain_commands;
 mod domains_dns;
 mod exhaustion;

@@ -7,8 +7,8 @@ use crate::cli::CliError;
 use crate::cli::output::OutputOption;
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::model::DomainPattern;
-use crate::store::{OrderStage, Store};
+use crate::model::{DomainPattern, DomainState};
+use crate::store::{OrderStage, Store, StoreError};
 
 #[derive(Serialize)]
 struct Due {
@@ -29,7 +29,10 @@ pub(super) async fn run(
     if let Some(why) = nobody_orders(config, hostname) {
         return Err(CliError::Usage(why));
     }
-    store.renew_certificate(hostname).await?;
+    match store.renew_certificate(hostname).await {
+        Err(StoreError::NotOrdered(_)) => return Err(not_ordered(store, hostname).await?),
+        renewed => renewed?,
+    }
     let order = store.order(hostname).await?;
     let waits = match &order {
         Some(order) if matches!(order.stage, OrderStage::Due | OrderStage::Kept) => {
@@ -55,6 +58,26 @@ pub(super) async fn run(
             due.hostname
         ),
     })
+}
+
+/// Why nobody orders the certificate: most often the name is claimed and not, or no more, proved.
+async fn not_ordered(store: &Store, hostname: &DomainPattern) -> Result<CliError, CliError> {
+    let claims = match store.domain(hostname).await {
+        Err(StoreError::UnknownDomain(_)) => Vec::new(),
+        claims => claims?,
+    };
+    let unproved = |state| matches!(state, DomainState::Pending | DomainState::Lapsed);
+    let waits = claims.iter().find(|claim| unproved(claim.state));
+    let held = claims.iter().any(|claim| claim.state.holds());
+    let pattern = hostname.clone();
+    Ok(match waits.filter(|_| !held) {
+        Some(claim) => StoreError::Unproved {
+            pattern,
+            state: claim.state,
+        },
+        None => StoreError::NotOrdered(pattern),
+    }
+    .into())
 }
 
 /// Why no node of this configuration will ever order the certificate. Whether somebody wants one is asked of the store.

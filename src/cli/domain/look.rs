@@ -1,42 +1,25 @@
 //! Verbs that look at names themselves: from here, not from a node.
 
-use serde::Serialize;
-
-use super::order::with_order;
-use super::{own, show};
 use crate::acme::{AcmeCa, Ca};
 use crate::cli::CliError;
-use crate::cli::cert::waits::Waits;
 use crate::cli::error::note;
-use crate::cli::output::OutputOption;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domains::{Expected, Looker};
 use crate::metrics::Metrics;
-use crate::model::domain_life::Seen;
-use crate::model::{Causes, Check, DomainPattern, DomainState};
+use crate::model::{Causes, DomainPattern};
 use crate::store::{Claim, Domain, DueLook, Handover, Store, StoreError, TenantRef};
 use crate::tasks::domains::{self as looks, NameWatch};
 use crate::tls::Inventory;
 
-/// What is to be fixed of one claim.
-#[derive(Serialize)]
-struct Findings {
-    hostname: String,
-    /// Nobody's where it is the operator's own.
-    tenant: Option<String>,
-    state: Option<DomainState>,
-    checks: Vec<Check>,
-}
-
-/// Looks at every claim of a name and draws the consequences.
+/// Looks at every claim of a name, or that of one tenant, and draws the consequences.
 pub(super) async fn verify(
     config: &Config,
     store: &Store,
-    hostname: &DomainPattern,
+    (hostname, tenant): (&DomainPattern, Option<&TenantRef>),
 ) -> Result<(), CliError> {
     let watch = watch(config, store).await?;
-    for due in store.domain_to_look_at(hostname).await? {
+    for due in claims(store, hostname, tenant).await? {
         let looked = watch.look(&due).await;
         store.domain_looked(&looked, &watch.settings).await?;
     }
@@ -45,67 +28,45 @@ pub(super) async fn verify(
     Ok(())
 }
 
-/// Says all that can be said of a name. Changes nothing.
-pub(super) async fn doctor(
-    config: &Config,
+/// Every claim of a name that has not ended, or that of one tenant.
+pub(super) async fn claims(
     store: &Store,
     hostname: &DomainPattern,
-    output: OutputOption,
-) -> Result<(), CliError> {
-    let mut watch = watch(config, store).await?;
-    ask_identities(config, &mut watch).await;
-    let order = store.order(hostname).await?;
-    let now = watch.clock.now();
-    let waits = Waits::of(config, store, order.as_ref(), now).await?;
-    let mut findings = Vec::new();
-    if own::is_own(config, hostname) {
-        findings.push(Findings {
-            hostname: hostname.to_string(),
-            tenant: None,
-            state: None,
-            checks: own::look(config, store, &watch, hostname, order.as_ref()).await?,
-        });
-    }
-    let due = match findings.is_empty() {
-        true => store.domain_to_look_at(hostname).await?,
-        false => Vec::new(),
+    tenant: Option<&TenantRef>,
+) -> Result<Vec<DueLook>, CliError> {
+    let mut due = match store.domain_to_look_at(hostname).await {
+        Err(StoreError::UnknownDomain(_)) => return Err(nobodys(store, hostname).await?),
+        due => due?,
     };
-    for DueLook { claim, .. } in due {
-        let mut checks = watch.doctor(&claim).await;
-        // What only the store knows of was written down when the name was last looked at.
-        let known = |check: &&Check| checks.iter().all(|other| other.code != check.code);
-        let kept: Vec<Check> = claim.checks.iter().filter(known).cloned().collect();
-        checks.extend(kept.into_iter().filter(looks::is_of_the_store));
-        if claim.state.holds() {
-            waits.iter().for_each(|it| it.tell(&mut checks, now));
+    if let Some(tenant) = tenant {
+        let tenant = store.tenant(tenant).await?;
+        due.retain(|due| due.claim.tenant == tenant.id);
+        if due.is_empty() {
+            let pattern = hostname.clone();
+            let tenant = tenant.slug;
+            return Err(StoreError::NotClaimed { pattern, tenant }.into());
         }
-        findings.push(Findings {
-            hostname: claim.pattern.to_string(),
-            tenant: Some(claim.tenant_slug.to_string()),
-            state: Some(claim.state),
-            checks: with_order(checks, Some(claim.state), order.as_ref()),
-        });
     }
-    output.print(&findings, |findings| {
-        let one = |it: &Findings| {
-            let head = match (&it.tenant, it.state) {
-                (Some(tenant), Some(state)) => {
-                    format!("{} of {tenant} ({})", it.hostname, state.as_str())
-                }
-                _ => format!("{}, your own", it.hostname),
-            };
-            format!("{head}\n{}", show::checks(&it.checks))
-        };
-        findings.iter().map(one).collect::<Vec<_>>().join("\n\n")
-    })?;
-    let all = findings.iter().flat_map(|it| &it.checks);
-    match all.filter(|check| !check.ok).count() {
-        0 => Ok(()),
-        count => Err(CliError::Unwell {
-            hostname: hostname.clone(),
-            count,
-        }),
+    Ok(due)
+}
+
+/// That nobody has the name; or that it is served all the same, as one of all those below another.
+pub(super) async fn nobodys(store: &Store, hostname: &DomainPattern) -> Result<CliError, CliError> {
+    let parent = match hostname {
+        DomainPattern::Exact(name) => name.parent_name(),
+        DomainPattern::Wildcard(_) => None,
+    };
+    if let Some(wildcard) = parent.map(DomainPattern::Wildcard) {
+        match store.domain_to_look_at(&wildcard).await {
+            Err(StoreError::UnknownDomain(_)) => {}
+            claimed => {
+                claimed?;
+                let hostname = hostname.clone();
+                return Ok(CliError::Covered { hostname, wildcard });
+            }
+        }
     }
+    Ok(StoreError::UnknownDomain(hostname.clone()).into())
 }
 
 /// Gives a name to `tenant`: one that stands on an operator's word at once, one that was proved with the tenant's own proof, which
@@ -130,9 +91,10 @@ pub(super) async fn give(
     let to = store.tenant(tenant).await?.id;
     let own = due.into_iter().find(|due| due.claim.tenant == to);
     let own = own.ok_or_else(|| StoreError::UnknownDomain(hostname.clone()))?;
+    let state = own.holder.as_ref().map_or(own.claim.state, |it| it.state);
     let mut looked = watch.look(&own).await;
     if let Some(holder) = &mut looked.holder {
-        (holder.proof, holder.handover) = (Seen::No, handover);
+        (holder.given_away, holder.handover) = (true, handover);
     }
     let outcome = store.domain_looked(&looked, &watch.settings).await?;
     match outcome.map(|outcome| outcome.domain) {
@@ -140,13 +102,14 @@ pub(super) async fn give(
         _ => Err(StoreError::MoveNeedsProof {
             pattern: hostname.clone(),
             tenant: own.claim.tenant_slug,
+            state,
         }
         .into()),
     }
 }
 
 /// By which names CAA records mean the CAs: asked of those where it is not configured. One that does not answer is left out.
-async fn ask_identities(config: &Config, watch: &mut NameWatch) {
+pub(super) async fn ask_identities(config: &Config, watch: &mut NameWatch) {
     for (ca, settings) in watch.expected.cas.iter_mut().zip(&config.acme) {
         if !ca.identities.is_empty() {
             continue;
@@ -165,7 +128,7 @@ async fn ask_identities(config: &Config, watch: &mut NameWatch) {
     }
 }
 
-async fn watch(config: &Config, store: &Store) -> Result<NameWatch, CliError> {
+pub(super) async fn watch(config: &Config, store: &Store) -> Result<NameWatch, CliError> {
     let looker = Looker::new(&config.domains).map_err(|error| CliError::Dns(Box::new(error)))?;
     let mut expected = Expected::new(config);
     for ca in &mut expected.cas {

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
+use super::look;
 use super::order::with_order;
 use super::tls::Demands;
 use crate::cli::CliError;
@@ -11,7 +12,7 @@ use crate::cli::output::{self, OutputOption};
 use crate::config::Config;
 use crate::domains::{Claimed, Expected, RecordToSet, records_to_set};
 use crate::model::{Check, DomainPattern, DomainState};
-use crate::store::{CertificateOrder, ClaimTls, Date, Domain, Store};
+use crate::store::{CertificateOrder, ClaimTls, Date, Domain, Store, StoreError, TenantRef};
 
 /// A claim, with what its owner must set in DNS.
 #[derive(Serialize)]
@@ -71,15 +72,16 @@ pub(super) fn many(output: OutputOption, domains: &Vec<Domain>) -> Result<(), Cl
     output.print(domains, |domains| table(domains))
 }
 
-/// Every claim of a name. First the one that counts: who has the name, else the newest of those that have not ended, else the newest.
-pub(super) async fn name(
+/// Every claim of a name, or that of one tenant. First the one that counts: who has the name, else the newest of those that have not
+/// ended, else the newest.
+pub(super) async fn claims(
     output: OutputOption,
     config: &Config,
     store: &Store,
-    hostname: &DomainPattern,
+    of: (&DomainPattern, Option<&TenantRef>),
 ) -> Result<(), CliError> {
-    let mut claims = store.domain(hostname).await?;
-    let besides = Besides::of(store, hostname).await?;
+    let mut claims = claims_of(store, of).await?;
+    let besides = Besides::of(store, of.0).await?;
     claims.sort_by_key(|claim| {
         let ended = claim.state == DomainState::Removed;
         (!claim.state.holds(), ended, Reverse(claim.created_at))
@@ -100,14 +102,37 @@ pub(super) async fn name(
     })
 }
 
+async fn claims_of(
+    store: &Store,
+    (hostname, tenant): (&DomainPattern, Option<&TenantRef>),
+) -> Result<Vec<Domain>, CliError> {
+    let mut claims = match store.domain(hostname).await {
+        Err(StoreError::UnknownDomain(_)) => return Err(look::nobodys(store, hostname).await?),
+        claims => claims?,
+    };
+    if let Some(tenant) = tenant {
+        let tenant = store.tenant(tenant).await?;
+        claims.retain(|claim| claim.tenant == tenant.id);
+        if claims.is_empty() {
+            let pattern = hostname.clone();
+            let tenant = tenant.slug;
+            return Err(StoreError::NotClaimed { pattern, tenant }.into());
+        }
+    }
+    Ok(claims)
+}
+
 fn shown(config: &Config, besides: &Besides, mut domain: Domain) -> Shown {
     let seen = std::mem::take(&mut *domain.checks);
-    let state = Some(domain.state);
-    domain.checks = with_order(seen, state, besides.order.as_ref()).into();
+    domain.checks = with_order(seen, domain.state, besides.order.as_ref()).into();
     let of_claim = |it: &&ClaimTls| it.tenant == domain.tenant;
     let demands = besides.demands.iter().find(of_claim);
     let demands = demands.map(|it| it.tls.clone().into()).unwrap_or_default();
     let ended = domain.state == DomainState::Removed;
+    if ended {
+        // What was to be done for it helps no more: its secret never counts again.
+        domain.checks.clear();
+    }
     let records = match ended {
         true => Vec::new(),
         false => records(config, &domain),

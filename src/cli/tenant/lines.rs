@@ -163,13 +163,19 @@ fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What is wrong with a line of many: the line that the parser counts is always the first.
+fn in_line(error: &serde_json::Error) -> String {
+    let (text, line) = (error.to_string(), format!(" at line {} ", error.line()));
+    text.replacen(&line, " at ", 1)
+}
+
 fn read_line(
     config: &Config,
     number: usize,
     bytes: &[u8],
     trusted: bool,
 ) -> Result<ImportLine, String> {
-    let line: Line = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let line: Line = serde_json::from_slice(bytes).map_err(|error| in_line(&error))?;
     if let Some(state) = line.state
         && !matches!(
             state,

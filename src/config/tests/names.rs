@@ -28,21 +28,18 @@ fn a_zone_of_our_own_takes_no_name_from_anybody() {
         ("example.com", "is, or has in it, apps.example.com"),
         ("my.example.net", "is, or has in it, my.example.net"),
     ] {
-        for (section, setting) in [
-            (format!("{DNS}{zone:?}"), "`acme_dns.zone`"),
-            (
-                format!("[domains]\nproof_zone = {zone:?}"),
-                "`domains.proof_zone`",
-            ),
-        ] {
-            let found = reasons(&format!("{routing}{CA}{section}"));
-            assert_eq!(found.len(), 1, "{section}: {found:?}");
-            assert!(
-                found[0].contains(what) && found[0].contains(setting),
-                "{found:?}"
-            );
-        }
+        let found = reasons(&format!("{routing}{CA}{DNS}{zone:?}"));
+        assert_eq!(found.len(), 1, "{zone}: {found:?}");
+        assert!(
+            found[0].contains(what) && found[0].contains("`acme_dns.zone`"),
+            "{found:?}"
+        );
+        // Below the zone of proofs nothing is answered.
+        parse(&format!("{routing}[domains]\nproof_zone = {zone:?}")).unwrap();
     }
+    // Our own name's addresses are answered.
+    let itself = "[routing]\nplatform_hosts = [\"ns.elsewhere.test\"]\n";
+    parse(&format!("{itself}{CA}{DNS}\"elsewhere.test\"")).unwrap();
     // Most tenants are called something else.
     let found = warnings(&format!(
         "{HTTPS}{routing}{DNS01}{DNS}\"acme.apps.example.com\""
@@ -94,9 +91,7 @@ fn challenges_are_those_that_somebody_answers_here() {
         "{https}{CA}challenges = [\"http-01\", \"dns-01\"]"
     ));
     assert!(
-        none[0].ends_with(
-            "has http-01 alone, and `edge.http` is empty; dns-01 alone, and [acme_dns] is off"
-        ),
+        none[0].ends_with("has http-01, but `edge.http` is empty; dns-01, but [acme_dns] is off"),
         "{none:?}"
     );
 }

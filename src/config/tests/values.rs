@@ -23,7 +23,7 @@ fn edge_and_tls_are_checked() {
         edge("http = [\"127.0.0.1:80\", \"127.0.0.1:80\"]"),
         edge("http = [\"127.0.0.1:80\"]\nhttps = [\"0.0.0.0:80\"]\n[tls]\ndirectory = \"/\""),
         edge("http = [\"127.0.0.1:9900\"]"),
-        edge("https = [\"127.0.0.1:8443\"]\n[tls]\ndirectory = \"/no/such/folder\""),
+        edge("https = [\"127.0.0.1:8443\"]\n[tls]\ndirectory = \"Cargo.toml\""),
         edge("public_https_port = 0"),
         edge("public_https_port = 65536"),
         edge("workers = -1"),
@@ -266,7 +266,7 @@ fn what_is_wrong_with_certificate_authorities_is_said() {
         ),
         (
             "[[acme]]\ndirectory_url = \"https://ca.test\"\nchallenges = [\"dns-01\"]",
-            "`acme.challenges` has dns-01 alone, and [acme_dns] is off",
+            "`acme.challenges` has dns-01, but [acme_dns] is off",
         ),
         (
             "[acme_dns]\nzone = \"a.test\"",

@@ -58,7 +58,15 @@ async fn an_apex_that_leads_elsewhere_places_no_order_and_a_platform_host_that_l
     ] {
         assert!(hint.contains(way), "{way}: {hint}");
     }
+    // Either way would do: that is one thing, and its certificate the other.
+    let codes: Vec<&str> = wrong.iter().map(|it| it.0.as_str()).collect();
+    assert_eq!(codes, ["pointing", "certificate"]);
     assert_eq!(doctor(&edge, PLATFORM).await, (0, vec![]));
+    let well = edge.command(&format!("domain doctor {PLATFORM}")).await;
+    assert!(
+        well.out.contains("ok  certificate: a valid certificate"),
+        "{well:?}"
+    );
     // One, of the platform host.
     assert_eq!(pebble.orders(), 1);
 }

@@ -123,3 +123,57 @@ async fn a_wildcard_without_dns01_is_told_whose_fault_it_is() {
     );
     assert_eq!(world.told(&plain.checks, CheckCode::Challenge), "");
 }
+
+#[tokio::test]
+async fn where_either_of_two_is_enough_there_is_one_thing_to_fix() {
+    let elsewhere = "app.acme.test A 203.0.113.80\n_acme-challenge.app.acme.test A 192.0.2.1";
+    let world = World::of(&but(elsewhere)).await;
+    let preflight = world.preflight("app.acme.test").await;
+    let wrong: Vec<&Check> = preflight.checks.iter().filter(|it| !it.ok).collect();
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert_eq!(wrong[0].code, CheckCode::Pointing);
+    let hint = format!(
+        "Change the records of app.acme.test at the DNS provider to: app.acme.test CNAME edge.vestibule.test (For a certificate either \
+         this is enough or a delegation. Set this record at the DNS provider: _acme-challenge.app.acme.test CNAME {})",
+        target()
+    );
+    assert_eq!(wrong[0].hint.as_ref(), Some(&hint));
+}
+
+#[tokio::test]
+async fn a_delegation_is_not_asked_for_where_it_would_not_help() {
+    let undelegated = "_acme-challenge.app.acme.test A 192.0.2.1";
+    for caa in [
+        "CAA 0 issue \";\"",
+        "CAA 128 future \"x\"",
+        "CAA 0 issue \"ca.test; validationmethods=http-01\"",
+        "CAA !SERVFAIL",
+    ] {
+        let zone = but(&format!(
+            "{undelegated}\napp.acme.test A 203.0.113.80\napp.acme.test {caa}"
+        ));
+        let mut world = World::of(&zone).await;
+        world.expected.cas[0].challenges = vec![ChallengeKind::Dns01];
+        let preflight = world.preflight("app.acme.test").await;
+        assert_eq!(preflight.ready[0], []);
+        assert_eq!(
+            world.told(&preflight.checks, CheckCode::Challenge),
+            "",
+            "{caa}"
+        );
+        assert!(
+            world
+                .told(&preflight.checks, CheckCode::Caa)
+                .contains("not ok")
+        );
+    }
+    let mut world = World::of(&but(undelegated)).await;
+    world.expected.cas[0].challenges = vec![ChallengeKind::Dns01];
+    let preflight = world.preflight("my_app.acme.test").await;
+    assert_eq!(world.told(&preflight.checks, CheckCode::Challenge), "");
+    assert!(
+        world
+            .told(&preflight.checks, CheckCode::Certificate)
+            .contains("underscore")
+    );
+}

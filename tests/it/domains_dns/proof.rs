@@ -61,7 +61,11 @@ async fn an_alias_into_the_proof_zone_is_a_proof_though_nothing_stands_where_it_
         "_vestibule.app.acme.test CNAME {}.PROOFS.test",
         SECRET.to_uppercase()
     );
-    assert_eq!(proof(&lines).await.0, Seen::Yes);
+    let (seen, told) = proof(&lines).await;
+    assert_eq!(seen, Seen::Yes);
+    // What stands there is said, not the TXT record that might.
+    let there = format!("observed: CNAME {SECRET}.proofs.test");
+    assert!(told.contains(&there), "{told}");
     // Not even a name server.
     let zone = but(&lines);
     let broken = format!("{zone}\n{SECRET}.proofs.test TXT !SERVFAIL");

@@ -74,6 +74,7 @@ async fn name_servers_in_private_networks_are_not_asked_unless_allowed() {
     let told = world.told(&looked.checks, CheckCode::Zone);
     let observed = "observed: ns1.acme.test has a private address, 127.0.0.2 and ns2.acme.test has a private address, 127.0.0.3";
     assert!(told.contains(observed), "{told}");
+    assert!(told.contains("`domains.private_name_servers`"), "{told}");
     assert_eq!(
         [
             world.servers.asked("127.0.0.2"),
@@ -115,6 +116,21 @@ async fn resolvers_that_fail_say_neither_yes_nor_no() {
             hint: Not every resolver answered; it is looked at again by itself."
         )
     );
+}
+
+#[tokio::test]
+async fn of_resolvers_that_say_nothing_at_all_the_name_is_not_to_blame() {
+    for says in [Says::Silent, Says::Code(ResponseCode::Refused)] {
+        let world = World::with(says, &[]).await;
+        let looked = world.look().await;
+        assert_eq!(
+            (looked.proof, looked.pointing),
+            (Seen::Unknown, Seen::Unknown)
+        );
+        let told = world.told(&looked.checks, CheckCode::Zone);
+        assert!(!told.contains("registrar"), "{told}");
+        assert!(told.contains("`domains.resolvers`"), "{told}");
+    }
 }
 
 /// The resolver fails below `test`, whose server refers to the customer's.

@@ -24,6 +24,7 @@ on_both_engines!(
     the_first_to_prove_has_the_name,
     a_name_moves_by_the_new_proof_once_the_old_one_is_gone,
     what_was_seen_of_an_earlier_claim_counts_for_nothing,
+    a_name_that_an_operator_gave_away_says_so_and_not_that_its_proof_was_gone,
     a_claim_without_proof_ends_after_its_time,
     a_name_that_leads_elsewhere_is_served_for_its_grace_and_comes_back_with_a_proof,
     a_trusted_name_stays_and_moves_by_the_operator_only,
@@ -92,6 +93,7 @@ fn looked(claim: &Domain, sight: Sight, holder: Option<&Domain>, proof: Seen) ->
             secret: holder.secret.clone(),
             proof,
             handover: Handover::Nothing,
+            given_away: false,
         }),
         own_certificate: false,
         chance: 0.5,
@@ -210,10 +212,11 @@ async fn a_name_moves_by_the_new_proof_once_the_old_one_is_gone(place: Place) {
         "one change, no moment between"
     );
     let audit = store.audit(None, 10).await.unwrap();
+    let moved = format!("from acme to globex: {}", Reason::Displaced.text());
     assert!(
         audit
             .iter()
-            .any(|entry| entry.action == "domain.move" && entry.detail == "from acme to globex")
+            .any(|entry| entry.action == "domain.move" && entry.detail == moved)
     );
     // A holder that was not looked at, because another had the name then, keeps it.
     claim(&store, "acme").await;
@@ -254,6 +257,29 @@ async fn what_was_seen_of_an_earlier_claim_counts_for_nothing(place: Place) {
         None
     );
     assert_eq!(state(&store, "acme").await, Pending);
+}
+
+async fn a_name_that_an_operator_gave_away_says_so_and_not_that_its_proof_was_gone(place: Place) {
+    let store = place.open().await;
+    for tenant in ["acme", "globex"] {
+        create(&store, tenant).await;
+        claim(&store, tenant).await;
+    }
+    look(&store, "acme", PROVED, Seen::No, false).await;
+    let due = store.domain_to_look_at(&pattern(NAME)).await.unwrap();
+    let due = due.iter().find(|due| due.holder.is_some()).unwrap();
+    let mut seen = looked(&due.claim, PROVED, due.holder.as_ref(), Seen::Yes);
+    seen.holder.as_mut().unwrap().given_away = true;
+    store.domain_looked(&seen, &settings(false)).await.unwrap();
+    assert_eq!(leads(&store, NAME).await.as_deref(), Some("globex"));
+    let claims = store.domain(&pattern(NAME)).await.unwrap();
+    let old = claims.iter().find(|it| it.state == Removed).unwrap();
+    assert_eq!(old.reason, Reason::GivenAway.as_str());
+    let audit = store.audit(None, 10).await.unwrap();
+    let moved = audit.iter().find(|it| it.action == "domain.move");
+    let why = Reason::GivenAway.text();
+    let detail = format!("from acme to globex: {why}");
+    assert_eq!(moved.unwrap().detail, detail);
 }
 
 async fn a_claim_without_proof_ends_after_its_time(place: Place) {

@@ -91,7 +91,7 @@ pub(super) const FAULTS: &[Fault] = &[
         found: r#"
             FIX zone: ns2.{zone} has a private address, 10.0.0.1
             expected: name servers that answer for {name}
-            hint: Repair ns2.{zone}, or take it out of the name servers of {zone} at the registrar and in the zone.
+            hint: Repair ns2.{zone}, or take it out of the name servers of {zone} at the registrar and in the zone. If that is a name server of yours in a network of your own, name the network in `domains.private_name_servers`.
             FIX proof: ns1.{zone} (127.0.0.2) and resolver {resolver}: "{proof}"; ns2.{zone}: has a private address, 10.0.0.1
             expected: _vestibule.{name} TXT "{proof}"
             hint: Not enough servers answered to say anything; it is looked at again by itself."#,
