@@ -163,27 +163,20 @@ impl Tls {
         tls
     }
 
-    /// A folder that is not there has nothing in it: all certificates may be in the store, and what is put there later is read. It may be
-    /// misspelt as well.
+    /// Whether there is such a folder. Whether one that is not there may be missing is judged when all has been read.
     fn look_for_directory(&self, section: &Section<'_>) {
         let (directory, place) = (&self.directory, section.place_of("directory"));
         if directory.is_dir() {
             return;
         }
-        match directory.exists() {
-            true => {
-                let what = format!("`tls.directory` {directory:?} is no folder");
-                let hint = "name a folder that holds NAME.crt and NAME.key for each certificate, or leave it out";
-                section.flaw(place, Reason::with_hint(what, hint));
-            }
-            false => {
-                let what = format!(
-                    "`tls.directory` {directory:?} is not there, so no certificate is read from files"
-                );
-                let hint = "make it for certificates of your own; where all are in the store it may be missing";
-                section.notes.warn(place, Reason::with_hint(what, hint));
-            }
+        if !directory.exists() {
+            *section.notes.no_directory.borrow_mut() = Some(place);
+            return;
         }
+        let what = format!("`tls.directory` {directory:?} is no folder");
+        let hint =
+            "name a folder that holds NAME.crt and NAME.key for each certificate, or leave it out";
+        section.flaw(place, Reason::with_hint(what, hint));
     }
 }
 

@@ -37,7 +37,28 @@ pub(super) fn judge(root: &Section<'_>, config: &Config) {
     challenges_answered(root, config);
     zones_apart(root, config);
     own_names_only(root, config);
+    directory_there(root, config);
     warn(root, config);
+}
+
+/// Where certificates are ordered a folder that is not there may well be missing, and what is put there later is read. Else it is where they
+/// are to come from.
+fn directory_there(root: &Section<'_>, config: &Config) {
+    let Some(place) = *root.notes.no_directory.borrow() else {
+        return;
+    };
+    let directory = &config.tls.directory;
+    if config.acme.is_empty() {
+        let what = format!("`tls.directory` {directory:?} is not there");
+        let hint = "make it and put NAME.crt and NAME.key there for each certificate, or leave it out where all are in the store";
+        root.flaw(place, Reason::with_hint(what, hint));
+    } else {
+        let what = format!(
+            "`tls.directory` {directory:?} is not there, so no certificate is read from files"
+        );
+        let hint = "make it for certificates of your own, or leave it out";
+        root.notes.warn(place, Reason::with_hint(what, hint));
+    }
 }
 
 /// Whoever is shown nothing certifies nothing.

@@ -48,6 +48,8 @@ pub(super) struct Notes {
     pub(super) zones: RefCell<Vec<(&'static str, Hostname, Place)>>,
     /// Names of the operator's own that no certificate is ordered for.
     pub(super) not_ordered: RefCell<Vec<(DomainPattern, Place)>>,
+    /// Where a `tls.directory` is named that is not there.
+    pub(super) no_directory: RefCell<Option<Place>>,
     /// What is allowed and most likely not meant.
     pub(super) warnings: RefCell<Vec<Flaw>>,
 }

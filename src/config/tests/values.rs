@@ -24,6 +24,7 @@ fn edge_and_tls_are_checked() {
         edge("http = [\"127.0.0.1:80\"]\nhttps = [\"0.0.0.0:80\"]\n[tls]\ndirectory = \"/\""),
         edge("http = [\"127.0.0.1:9900\"]"),
         edge("https = [\"127.0.0.1:8443\"]\n[tls]\ndirectory = \"Cargo.toml\""),
+        edge("https = [\"127.0.0.1:8443\"]\n[tls]\ndirectory = \"/no/such/folder\""),
         edge("public_https_port = 0"),
         edge("public_https_port = 65536"),
         edge("workers = -1"),
