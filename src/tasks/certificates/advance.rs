@@ -7,8 +7,8 @@ use super::limits::{Outcome, identifier};
 use super::setback::Setback;
 use super::{Certificates, Next, StepError, ladder};
 use crate::acme::{
-    AuthorizationState, AuthorizationView, CaProblem, OfferedChallenge, OrderState, OrderView,
-    signing_request,
+    AcmeError, AuthorizationState, AuthorizationView, CaProblem, OfferedChallenge, OrderState,
+    OrderView, signing_request,
 };
 use crate::model::{ChallengeKind, Checks, Hostname, Secret};
 use crate::store::{CertificateOrder, Hold, OrderStage};
@@ -92,7 +92,7 @@ impl Certificates {
                     let expires_at = self.parts.clock.now().plus(GIVE_UP);
                     let shown = published(&authorization.name, challenge, expires_at);
                     self.parts.board.publish(&shown).await?;
-                    opened.account.ready(url, challenge).await?;
+                    tell_ready(opened, url, challenge).await?;
                     order.kind = Some(challenge.kind);
                 }
             }
@@ -239,6 +239,28 @@ impl Certificates {
         let made = tokio::task::spawn_blocking(move || signing_request(&key, &[pattern]));
         let made = made.await.map_err(StepError::unusable)?;
         made.map_err(StepError::unusable)
+    }
+}
+
+/// Tells the CA that a challenge can be met. One that was told before may have come to a verdict since it was looked at, and then there is
+/// nothing to tell any more: the next look says which it is.
+async fn tell_ready(
+    opened: &Opened,
+    url: &str,
+    challenge: &OfferedChallenge,
+) -> Result<(), StepError> {
+    let told = opened.account.ready(url, challenge).await;
+    let Err(refused @ AcmeError::Refused(_)) = told else {
+        return Ok(told?);
+    };
+    let view = opened.account.look(url).await?;
+    let waits = |it: &AuthorizationView| {
+        let same = |offered: &OfferedChallenge| offered.url == challenge.url && !offered.answered;
+        it.state == AuthorizationState::Pending && it.challenges.iter().any(same)
+    };
+    match view.authorizations.iter().any(waits) {
+        true => Err(refused.into()),
+        false => Ok(()),
     }
 }
 

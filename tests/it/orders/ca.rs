@@ -68,6 +68,8 @@ pub(crate) struct Books {
     /// The name that it wants to be shown control of, whatever is ordered.
     pub(crate) asks_for: Option<Hostname>,
     pub(crate) begins_later: Duration,
+    /// Whether it has validated by itself when it is told that a challenge is ready, and says that there is nothing to tell.
+    pub(crate) hasty: bool,
     /// The last order for each name.
     latest: HashMap<DomainPattern, usize>,
     /// By the certificate (DER): when it was issued.

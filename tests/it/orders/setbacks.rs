@@ -21,6 +21,7 @@ on_both_engines!(
     a_certificate_that_the_ca_does_not_want_to_replace_is_ordered_plainly,
     a_certificate_that_is_not_valid_yet_is_waited_for,
     a_certificate_that_cannot_be_used_counts_at_its_ca_all_the_same,
+    a_challenge_that_has_come_to_a_verdict_before_it_is_told_of_again_is_no_failure,
 );
 
 async fn a_name_that_is_not_ready_places_no_order(place: Place) {
@@ -353,4 +354,28 @@ async fn a_certificate_that_cannot_be_used_counts_at_its_ca_all_the_same(place: 
     let price = world.store.acme_price(ca.id(), &[charge]).await.unwrap();
     assert_eq!(price.short, None);
     assert!(price.held_until <= world.now());
+}
+
+async fn a_challenge_that_has_come_to_a_verdict_before_it_is_told_of_again_is_no_failure(
+    place: Place,
+) {
+    let world = World::new(place, 1).await;
+    create(&world.store, "acme").await;
+    world.verified("acme", "shop.acme.test").await;
+    world.ca().books(|books| books.hasty = true);
+    let node = world.node();
+    world.work(&node, MINUTE * 10).await;
+    assert!(world.is_kept("shop.acme.test").await);
+    assert_eq!(world.ca().many(), 1);
+    assert_eq!(failed(&world), 0);
+}
+
+fn failed(world: &World) -> u64 {
+    let results = ["failed", "ca_failed"];
+    let count = |result| {
+        let labels = ["https://one.test/directory", result];
+        let counter = world.metrics.acme_orders.with_label_values(&labels);
+        counter.get()
+    };
+    results.into_iter().map(count).sum()
 }

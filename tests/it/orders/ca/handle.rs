@@ -171,6 +171,7 @@ impl CaAccount for Account {
         challenge: &'a OfferedChallenge,
     ) -> BoxFuture<'a, Result<(), AcmeError>> {
         let ready = move |books: &mut Books| {
+            let hasty = books.hasty;
             let it = books.found(self.number, order)?;
             let name = plain(&it.name);
             assert!(
@@ -178,6 +179,11 @@ impl CaAccount for Account {
                 "told before it is shown: {name}"
             );
             it.told = Some(challenge.kind);
+            if hasty {
+                it.state = OrderState::Ready;
+                let detail = "Cannot update challenge with status valid";
+                return Err(AcmeError::Refused(problem("malformed", detail)));
+            }
             Ok(())
         };
         self.ca.exchange(ready).boxed()
